@@ -1,0 +1,48 @@
+"""The Celery application: `celery -A site_config worker|beat|call|…`."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import django
+from celery import Celery, Task, signals
+from django.apps import apps
+from django.db import connections
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "site_config.settings.local")
+
+
+class Mailroom(Celery):
+    """Celery, which sets Django up before it asks for the result backend.
+
+    The backend is made of Django's models. A worker and beat import the tasks first, and that sets
+    Django up; `celery call` and `celery result` know a task by its name alone and import nothing.
+    """
+
+    def _get_backend(self) -> Any:
+        if not apps.models_ready:
+            django.setup()
+        return super()._get_backend()  # type: ignore[misc]
+
+
+app = Mailroom("mailroom")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+
+@signals.task_prerun.connect
+def drop_dead_connections(task: Task[..., Any], **_: Any) -> None:
+    """Connections live on from task to task (CELERY_DB_REUSE_MAX), and Django replaces none that
+    the server has closed: without this a worker would fail every task after a restart of it."""
+    if task.request.is_eager:
+        return  # the connection is somebody else's, perhaps in the middle of a query
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
+
+
+@app.task(bind=True, name="site_config.debug_task")
+def debug_task(self: Task[..., str]) -> str:
+    """Says which worker ran it: `celery -A site_config call site_config.debug_task`."""
+    return f"ran on {self.request.hostname}"

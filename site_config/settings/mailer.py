@@ -1,0 +1,27 @@
+"""How mail is sent: sizes, leases, waits. All times in seconds."""
+
+from .environment import read_count, read_positive
+
+# --- Sending ---------------------------------------------------------------------------------
+# Deliveries in one batch, which is one Celery task.
+MAILER_BATCH_SIZE = read_count("MAILER_BATCH_SIZE", 500)
+# Deliveries in one window at most, which is one transaction: what a killed process can leave
+# uncertain. Not above `MAILER_BATCH_SIZE`.
+MAILER_WINDOW_SIZE = read_count("MAILER_WINDOW_SIZE", 100)
+# A worker that has not renewed its lease on a batch for so many seconds is taken for dead.
+MAILER_LEASE_SECONDS = read_positive("MAILER_LEASE_SECONDS", 60)
+# How often the tick looks for what is due, lost or forgotten, in seconds.
+MAILER_TICK_SECONDS = read_positive("MAILER_TICK_SECONDS", 15)
+# A batch gives its rest back after so many seconds, so that no run holds a worker for long.
+MAILER_BATCH_SECONDS = read_positive("MAILER_BATCH_SECONDS", 300)
+# Seconds before a message that was refused for now is tried again; doubles with each try, to 4
+# hours.
+MAILER_RETRY_SECONDS = read_positive("MAILER_RETRY_SECONDS", 300)
+# Seconds that a relay is paused after trouble with it; doubles with each in a row, to 15 minutes.
+MAILER_RELAY_PAUSE_SECONDS = read_positive("MAILER_RELAY_PAUSE_SECONDS", 30)
+# Seconds for the relay to take a connection, and to answer a command.
+MAILER_SMTP_TIMEOUT = read_positive("MAILER_SMTP_TIMEOUT", 60)
+# Seconds for its answer after the whole message (RFC 5321 §4.5.3.2.6 asks for 600).
+MAILER_SMTP_DOT_TIMEOUT = read_positive("MAILER_SMTP_DOT_TIMEOUT", 600)
+# Seconds before a test message is tried again; whole ones, RabbitMQ delays by no other.
+MAILER_TEST_RETRY_SECONDS = read_count("MAILER_TEST_RETRY_SECONDS", 10)
