@@ -1,0 +1,1 @@
+"""Celery in the Django admin: task results, retries, schedules, and the components around them."""

@@ -1,0 +1,1 @@
+"""What every ModelAdmin of a project is built from: confirmation, lists, badges, times."""

@@ -1,0 +1,5 @@
+from .attempt import AttemptState, TaskAttempt
+from .heartbeat import Heartbeat, ProcessKind
+from .lease import Lease
+
+__all__ = ["AttemptState", "Heartbeat", "Lease", "ProcessKind", "TaskAttempt"]
