@@ -1,0 +1,143 @@
+"""Deliveries: what became of one message to one recipient."""
+
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from admin_ext.components.links import admin_link, link_to
+from admin_ext.components.list_actions import ConfirmedActionsMixin, confirmed_action
+from admin_ext.components.outcome import ActionDone
+from admin_ext.components.paginator import BigTableMixin
+from admin_ext.components.times import time_column
+from mailer.engine.frame import message_id, read_message_id
+from mailer.models import Delivery
+from mailer.states import DeliveryState
+
+from . import resolving
+from .address_search import address_key_of, recipient_ids
+from .delivery_page import attempts_of, badge_of, state_in_words
+from .delivery_state import StateFilter, asked_run
+from .read_only import ReadOnlyMixin
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(
+    ConfirmedActionsMixin, ReadOnlyMixin, BigTableMixin, admin.ModelAdmin[Delivery]
+):
+    list_display = ("address", "badge", "why", "attempts", "last_outcome", "run_link")
+    list_filter = (("state", StateFilter),)
+    list_select_related = ("run__mailing",)
+    search_fields = ("address",)
+    search_help_text = gettext_lazy(
+        "A whole e-mail address, or the beginning of one; or a whole Message-ID."
+    )
+    sortable_by = ()
+    actions = ("resolve_selected",)
+    fields = (
+        "state_words", "run_link", "recipient_link", "last_outcome", "next_try", "message_id",
+        "variables",
+    )  # fmt: skip
+    readonly_fields = ("state_words", "run_link", "recipient_link", "last_outcome", "next_try",
+                       "message_id")  # fmt: skip
+    change_form_template = "admin/mailer/delivery/change_form.html"
+    change_list_template = "admin/mailer/delivery/change_list.html"
+
+    class Media:
+        css = {"all": ("mailer/pages.css",)}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
+        return super().get_queryset(request).defer("variables", "address_key")
+
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        columns = [*self.list_display]
+        if "run__id__exact" in request.GET:
+            columns.remove("run_link")
+        if request.GET.get("state__exact") == DeliveryState.UNCERTAIN:
+            columns.insert(2, "message_id")  # what the relay's log is searched for
+        return tuple(columns)
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        # Within a run by its index (run, seq); over all of them the newest first.
+        return ("run_id", "seq") if "run__id__exact" in request.GET else ("-id",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Delivery], search_term: str
+    ) -> tuple[QuerySet[Delivery], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        found = Q(recipient__in=recipient_ids(term))
+        if "run__id__exact" in request.GET:  # only then is there an index for it
+            found |= Q(address_key=address_key_of(term))
+        if uuid := read_message_id(term):
+            found |= Q(pk__in=Delivery.objects.with_uuid(uuid))
+        return queryset.filter(found), False
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = {"of_run": asked_run(request), "problem": request.GET.get("problem", "")}
+        return super().changelist_view(request, {**context, **(extra_context or {})})
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        context |= {"title": str(kwargs["obj"]), "subtitle": None}
+        context["attempts"] = attempts_of(kwargs["obj"])
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    @admin.display(description=gettext_lazy("state"))
+    def badge(self, delivery: Delivery) -> SafeString:
+        return badge_of(delivery.state)
+
+    @admin.display(description=gettext_lazy("state"))
+    def state_words(self, delivery: Delivery) -> SafeString:
+        return state_in_words(delivery)
+
+    @admin.display(description=gettext_lazy("reply"))
+    def why(self, delivery: Delivery) -> str:
+        return Truncator(delivery.reply or delivery.problem or "—").chars(100)
+
+    last_outcome = time_column("settled_at", gettext_lazy("last outcome"))
+
+    next_try = time_column("retry_at", gettext_lazy("next try"))
+
+    @admin.display(description=gettext_lazy("run"))
+    def run_link(self, delivery: Delivery) -> SafeString | str:
+        return link_to(delivery.run)
+
+    @admin.display(description=gettext_lazy("recipient"))
+    def recipient_link(self, delivery: Delivery) -> SafeString | str:
+        if delivery.recipient_id is None:
+            return _("deleted since")
+        return admin_link("mailer.recipient", delivery.recipient_id, delivery.address)
+
+    @admin.display(description="Message-ID")
+    def message_id(self, delivery: Delivery) -> SafeString:
+        return format_html("<code>{}</code>", message_id(delivery.uuid, settings.MAIL_DOMAIN))
+
+    @confirmed_action(
+        description=resolving.LABEL,
+        permission=resolving.RETRY,
+        question=resolving.what_resolve_selected_does,
+        button=resolving.resolve_button,
+        form_class=resolving.ResolveSelectedForm,
+        only=resolving.only_uncertain,
+    )
+    def resolve_selected(
+        self,
+        request: HttpRequest,
+        deliveries: QuerySet[Delivery],
+        moment: datetime,
+        values: dict[str, Any],
+    ) -> ActionDone:
+        return resolving.resolve_selected(request, deliveries, values)

@@ -1,0 +1,155 @@
+"""Mailings: what goes to whom, and when."""
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from admin_ext.components.badges import badge
+from admin_ext.components.links import admin_link
+from admin_ext.components.list_actions import confirmed_action
+from admin_ext.components.object_actions import ObjectActionsMixin
+from admin_ext.components.outcome import ActionDone
+from admin_ext.components.times import time_tag
+from mailer.exceptions import MailerError
+from mailer.models import Mailing, Relay, Run
+from mailer.services.scheduling import apply_schedule, remove_wake_up, schedule_of
+from mailer.states import RunState
+
+from . import mailing_actions as do
+from .deletion import GuardedDeletionMixin
+from .mailing_form import MailingForm
+from .schedule_words import in_words, next_sends
+
+RUNS_SHOWN = 10
+
+
+@admin.register(Mailing)
+class MailingAdmin(ObjectActionsMixin, GuardedDeletionMixin, admin.ModelAdmin[Mailing]):
+    list_display = ("name", "schedule", "next_send", "is_on", "last_run")
+    list_filter = ("enabled",)
+    ordering = ("name",)
+    search_fields = ("name",)
+    form = MailingForm
+    readonly_fields = ("schedule", "next_sends")
+    fieldsets = (
+        (None, {"fields": ("name", "message", "lists", "relay")}),
+        (
+            gettext_lazy("When"),
+            {
+                "fields": (
+                    "enabled", "schedule_kind", ("every_count", "every_unit"), "weekdays",
+                    "weeks_interval", "month_day", "month_interval", "crontab",
+                    ("start_date", "start_time"), "schedule_zone", ("end_date", "end_time"),
+                    "schedule", "next_sends",
+                )
+            },
+        ),
+        (
+            gettext_lazy("If something comes in between"),
+            {"fields": ("missed", "late_minutes", "overlap", "expires_after_hours")},
+        ),
+    )  # fmt: skip
+    actions = ("send_selected",)
+    object_actions = (do.SEND_NOW, do.SWITCH_ON, do.SWITCH_OFF)
+    refusals = (MailerError,)
+    change_form_template = "admin/mailer/mailing/change_form.html"
+
+    class Media:
+        css = {"all": ("mailer/pages.css",)}
+        js = ("mailer/schedule.js",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Mailing]:
+        newest = Run.objects.filter(mailing=OuterRef("pk")).order_by("-id")
+        columns = {"run_pk": "pk", "run_state": "state"}
+        found: QuerySet[Mailing] = super().get_queryset(request)
+        return found.annotate(
+            **{name: Subquery(newest.values(field)[:1]) for name, field in columns.items()}
+        )
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        relays = list(Relay.objects.values_list("pk", flat=True)[:2])
+        only = {"relay": relays[0]} if len(relays) == 1 else {}
+        return {**only, **super().get_changeform_initial_data(request)}
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        form: Any = super().get_form(request, obj, change=change, **kwargs)
+        form.may_schedule = request.user.has_perm(do.START)
+        return form
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        name, when, policies = super().get_fieldsets(request, obj)
+        if obj is not None and not self.has_change_permission(request, obj):
+            return [name, (when[0], {"fields": ("enabled", "schedule", "next_sends")}), policies]
+        return [name, when, policies]
+
+    def why_not_delete(self, obj: Any) -> str:
+        if not obj.runs.exists():
+            return ""
+        return _(
+            "“%(mailing)s” has been sent; its runs say to whom, so it is kept. Switch its schedule"
+            " off instead."
+        ) % {"mailing": obj}
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        if form.schedule_changed:
+            apply_schedule(form.instance, now=timezone.now())
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        pk = obj.pk
+        super().delete_model(request, obj)
+        remove_wake_up(pk)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        obj = kwargs.get("obj")
+        runs = obj.runs.select_related("started_by").order_by("-id")[:RUNS_SHOWN] if obj else []
+        return super().render_change_form(request, {**context, "runs": runs}, *args, **kwargs)
+
+    @admin.display(description=gettext_lazy("schedule in words"))
+    def schedule(self, mailing: Mailing) -> str:
+        return in_words(mailing) if mailing.pk else "—"
+
+    @admin.display(description=gettext_lazy("next sends"))
+    def next_sends(self, mailing: Mailing) -> SafeString | str:
+        return next_sends(mailing) if mailing.pk else _("Save it to see them.")
+
+    @admin.display(description=gettext_lazy("next send"), ordering="next_due_at")
+    def next_send(self, mailing: Mailing) -> SafeString:
+        zone = schedule_of(mailing).zone
+        return time_tag(mailing.next_due_at, now=timezone.now(), zone=zone)
+
+    @admin.display(description=gettext_lazy("schedule"), ordering="enabled")
+    def is_on(self, mailing: Mailing) -> SafeString:
+        if not mailing.enabled:
+            return badge("disabled", _("Off"))
+        if mailing.next_due_at is None:
+            return badge("finished", _("Over"))
+        return badge("enabled", _("On"))
+
+    @admin.display(description=gettext_lazy("last run"))
+    def last_run(self, mailing: Any) -> SafeString | str:
+        if mailing.run_pk is None:
+            return "—"
+        return admin_link("mailer.run", mailing.run_pk, badge(RunState(mailing.run_state)))
+
+    @confirmed_action(
+        description=gettext_lazy("Send now"),
+        permission=do.START,
+        question=do.what_send_selected_does,
+        button=lambda count: _("Send now"),
+    )
+    def send_selected(
+        self, request: HttpRequest, mailings: QuerySet[Mailing], moment: datetime
+    ) -> ActionDone:
+        return do.send_selected(request, mailings, moment)

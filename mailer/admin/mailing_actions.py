@@ -1,0 +1,148 @@
+"""What staff do with a mailing beside writing it: send it now, switch its schedule on and off."""
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib import messages
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from admin_ext.components.links import admin_url
+from admin_ext.components.numbers import format_number
+from admin_ext.components.object_actions import ObjectAction
+from admin_ext.components.outcome import ActionDone
+from admin_ext.components.times import relative_time
+from mailer.exceptions import MailerError
+from mailer.models import Mailing, Run
+from mailer.services.audience import count_audience
+from mailer.services.left_out import left_out_in_words
+from mailer.services.planning import start_now
+from mailer.services.scheduling import schedule_of, switch_schedule
+from mailer.tasks import ring_after_commit
+
+from .history import note_change
+from .schedule_fields import check_schedule
+from .schedule_words import in_words
+
+START = "mailer.start_mailing"
+
+
+def what_send_now_does(mailing: Mailing) -> str:
+    """How many people it goes to, who is left out, and whether it went out already."""
+    audience = count_audience(mailing)
+    lines = [
+        ngettext(
+            "“%(mailing)s” goes to %(n)s person now.",
+            "“%(mailing)s” goes to %(n)s people now.",
+            audience.recipients,
+        )
+        % {"mailing": mailing, "n": format_number(audience.recipients)}
+    ]
+    if audience.left_out:
+        lines.append(_("Left out: %(who)s.") % {"who": left_out_in_words(audience.left_out)})
+    if last := mailing.runs.order_by("-id").first():
+        lines.append(
+            _("Its last run, %(run)s, was %(when)s: %(state)s.")
+            % {
+                "run": last.pk,
+                "when": relative_time(last.created_at, now=timezone.now()),
+                "state": last.get_state_display().lower(),
+            }
+        )
+    return "\n".join(lines)
+
+
+def send_now(request: HttpRequest, mailing: Mailing, moment: datetime) -> ActionDone:
+    with transaction.atomic():
+        run = _start(request, mailing, moment)
+        ring_after_commit()
+    words = _("“%(mailing)s” is being sent: this is its run %(run)s.")
+    return ActionDone(
+        words % {"mailing": mailing, "run": run.pk}, url=admin_url("mailer.run", run.pk)
+    )
+
+
+def what_send_selected_does(mailings: QuerySet[Mailing], count: int) -> str:
+    return "\n\n".join(what_send_now_does(mailing) for mailing in mailings.order_by("name"))
+
+
+def send_selected(
+    request: HttpRequest, mailings: QuerySet[Mailing], moment: datetime
+) -> ActionDone:
+    """Each by itself: one that cannot be sent keeps none of the others back."""
+    started, refused = 0, []
+    for mailing in mailings.order_by("name"):
+        try:
+            with transaction.atomic():
+                _start(request, mailing, moment)
+                ring_after_commit()
+            started += 1
+        except MailerError as refusal:
+            refused.append(str(refusal))
+    words = ngettext("%(n)s run was started.", "%(n)s runs were started.", started)
+    return ActionDone(
+        " ".join([words % {"n": format_number(started)}, *refused]),
+        url=reverse("admin:mailer_run_changelist") if started else "",
+        level=messages.WARNING if refused else messages.SUCCESS,
+    )
+
+
+def _start(request: HttpRequest, mailing: Mailing, moment: datetime) -> Run:
+    by: Any = request.user
+    return start_now(mailing, moment=moment, trigger=Run.Trigger.STAFF, by=by, now=timezone.now())
+
+
+def switch_on(request: HttpRequest, mailing: Mailing, moment: datetime) -> str:
+    check_schedule(schedule_of(mailing), now=timezone.now())
+    return _switch(request, mailing, to=True, words=_("The schedule of “%(mailing)s” is on."))
+
+
+def switch_off(request: HttpRequest, mailing: Mailing, moment: datetime) -> str:
+    words = _("The schedule of “%(mailing)s” is off. Runs under way go on.")
+    return _switch(request, mailing, to=False, words=words)
+
+
+@transaction.atomic
+def _switch(request: HttpRequest, mailing: Mailing, *, to: bool, words: str) -> str:
+    switch_schedule(mailing, on=to, now=timezone.now())
+    note_change(request, mailing, words % {"mailing": mailing})
+    return words % {"mailing": mailing}
+
+
+SEND_NOW = ObjectAction(
+    name="send_now",
+    label=gettext_lazy("Send now"),
+    permission=START,
+    question=what_send_now_does,
+    run=send_now,
+)
+SWITCH_ON = ObjectAction(
+    name="enable",
+    label=gettext_lazy("Switch schedule on"),
+    permission=START,
+    question=lambda mailing: (
+        _("It is sent %(when)s. What was due while it was off is not made up for.")
+        % {"when": in_words(mailing)}
+    ),
+    run=switch_on,
+    available=lambda mailing: not mailing.enabled and mailing.schedule_kind != Mailing.Kind.MANUAL,
+    why_not=lambda mailing: (
+        _("The schedule is on.") if mailing.enabled else _("It has no schedule to switch on.")
+    ),
+)
+SWITCH_OFF = ObjectAction(
+    name="disable",
+    label=gettext_lazy("Switch schedule off"),
+    permission=START,
+    question=lambda mailing: _(
+        "Nothing more is sent by schedule until it is switched on again; “Send now” still works."
+    ),
+    run=switch_off,
+    available=lambda mailing: mailing.enabled,
+    why_not=lambda mailing: _("The schedule is off."),
+)

@@ -1,0 +1,89 @@
+"""Messages: what is sent, written on one form; every change is kept as a version."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from admin_ext.components.object_actions import ObjectActionsMixin
+from admin_ext.components.times import time_column
+from mailer.exceptions import MailerError
+from mailer.models import Message, MessageVersion, Run
+from mailer.services.writing import save_version
+
+from .deletion import GuardedDeletionMixin
+from .message_form import MessageForm
+from .message_version import MessageVersionInline
+from .send_test import SEND_TEST_ACTION, describe_tests
+
+
+@admin.register(Message)
+class MessageAdmin(ObjectActionsMixin, GuardedDeletionMixin, admin.ModelAdmin[Message]):
+    list_display = ("name", "subject", "language", "version", "changed")
+    ordering = ("name",)
+    search_fields = ("name",)
+    form = MessageForm
+    fieldsets = (
+        (None, {"fields": ("name", "language")}),
+        (
+            gettext_lazy("Content"),
+            {"fields": ("subject", ("from_name", "from_address"), "reply_to", "html", "text")},
+        ),
+    )
+    inlines = (MessageVersionInline,)
+    goes_along = ("versions", "tests")
+    object_actions = (SEND_TEST_ACTION,)
+    refusals = (MailerError,)
+    change_form_template = "admin/mailer/message/change_form.html"
+
+    class Media:
+        css = {"all": ("mailer/pages.css",)}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
+        newest = MessageVersion.objects.filter(message=OuterRef("pk")).order_by("-number")
+        columns = ("number", "subject", "created_at")
+        found: QuerySet[Message] = super().get_queryset(request)
+        return found.annotate(
+            **{f"version_{name}": Subquery(newest.values(name)[:1]) for name in columns}
+        )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return fieldsets
+        return fieldsets[:1]  # the content is read in its versions below
+
+    def why_not_delete(self, obj: Any) -> str:
+        mailings = [f"“{name}”" for name in obj.mailing_set.values_list("name", flat=True)[:5]]
+        if mailings:
+            words = _("“%(message)s” is sent by %(mailings)s. Give it another message first.")
+            return words % {"message": obj, "mailings": ", ".join(mailings)}
+        if Run.objects.filter(message_version__message=obj).exists():
+            return _("“%(message)s” was sent, so it is kept with its run.") % {"message": obj}
+        return ""
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        save_version(obj, form.content, by=request.user)  # type: ignore[arg-type]
+        for warning in form.warnings:
+            self.message_user(request, warning, messages.WARNING)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        obj = kwargs.get("obj")
+        context["tests"] = describe_tests(obj) if obj else []
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    @admin.display(description=gettext_lazy("subject"))
+    def subject(self, message: Any) -> str:
+        return message.version_subject or "—"
+
+    @admin.display(description=gettext_lazy("version"))
+    def version(self, message: Any) -> int | str:
+        return message.version_number or "—"
+
+    changed = time_column("version_created_at", gettext_lazy("content changed"))

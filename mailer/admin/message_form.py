@@ -1,0 +1,107 @@
+"""A message and its content on one form; what is wrong with a template is said by line."""
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from mailer.addresses import normalize_address
+from mailer.models import Message
+from mailer.names import validate_name
+from mailer.services.writing import CONTENT_FIELDS, Finding, check_message
+
+one_line = RegexValidator(r"^[^\r\n]*$", gettext_lazy("Write it on one line."))
+
+
+class SourceField(forms.CharField):
+    """Text kept as it was written, but for the line ends that browsers put in."""
+
+    widget = forms.Textarea
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(required=False, strip=False, **kwargs)
+
+    def to_python(self, value: Any) -> str:
+        return str(super().to_python(value) or "").replace("\r\n", "\n").replace("\r", "\n")
+
+
+class AddressField(forms.CharField):
+    """An e-mail address by mailer's own rules, normalised."""
+
+    widget = forms.EmailInput(attrs={"class": "vTextField"})
+
+    def clean(self, value: Any) -> str:
+        text = str(super().clean(value) or "")
+        try:
+            return normalize_address(text).address if text else ""
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+
+
+class MessageForm(forms.ModelForm[Message]):
+    subject = forms.CharField(
+        label=gettext_lazy("Subject"),
+        max_length=500,
+        validators=[one_line],
+        widget=forms.TextInput(attrs={"class": "vLargeTextField"}),
+        help_text=gettext_lazy("{{ name }} fills in the recipient's name, here and below."),
+    )
+    from_name = forms.CharField(
+        label=gettext_lazy("From: name"), max_length=200, required=False, validators=[validate_name]
+    )
+    from_address = AddressField(label=gettext_lazy("From: address"), max_length=254)
+    reply_to = AddressField(
+        label=gettext_lazy("Reply to"),
+        max_length=254,
+        required=False,
+        help_text=gettext_lazy("Empty: replies go to the address above."),
+    )
+    html = SourceField(
+        label=gettext_lazy("HTML"),
+        widget=forms.Textarea(attrs={"class": "source", "rows": 20, "spellcheck": "false"}),
+    )
+    text = SourceField(
+        label=gettext_lazy("Plain text"),
+        widget=forms.Textarea(attrs={"class": "source", "rows": 12}),
+        help_text=gettext_lazy("Empty: it is made from the HTML."),
+    )
+
+    class Meta:
+        model = Message
+        fields = ("name", "language")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.warnings: list[str] = []
+        current = self.instance.current if self.instance.pk else None
+        if current is not None:
+            stored = {name: getattr(current, name) for name in CONTENT_FIELDS}
+            self.initial = {**self.initial, **stored}
+
+    def clean(self) -> dict[str, Any]:
+        values: dict[str, Any] = super().clean() or self.cleaned_data
+        html, text = values.get("html", ""), values.get("text", "")
+        if not html.strip() and not text.strip():
+            self.add_error("html", _("The message is empty: write HTML, plain text or both."))
+        for found in check_message(subject=values.get("subject", ""), html=html, text=text):
+            if found.problem.kind == "error":
+                self.add_error(found.field, _line_and_reason(found))
+            else:
+                label = self.fields[found.field].label
+                self.warnings.append(f"{label}: {_line_and_reason(found)}")
+        return values
+
+    @property
+    def content(self) -> dict[str, str]:
+        """What save_version takes, of a valid form."""
+        return {name: self.cleaned_data[name] for name in CONTENT_FIELDS}
+
+
+def _line_and_reason(found: Finding) -> str:
+    return _("Line %(line)s: %(reason)s.") % {
+        "line": found.problem.line,
+        "reason": found.problem.reason.rstrip("."),
+    }

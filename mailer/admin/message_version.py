@@ -1,0 +1,61 @@
+"""Every version a message ever had, to be read."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from admin_ext.components.times import time_column
+from mailer.models import MessageVersion
+
+from .read_only import ReadOnlyInline, ReadOnlyMixin
+
+
+class MessageVersionInline(ReadOnlyInline):
+    model = MessageVersion
+    fields = ("number", "subject", "saved", "created_by")
+    readonly_fields = fields
+    verbose_name_plural = _("versions, newest first")
+    show_change_link = True
+    saved = time_column("created_at", _("saved"))
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).select_related("message", "created_by")
+
+
+@admin.register(MessageVersion)
+class MessageVersionAdmin(ReadOnlyMixin, admin.ModelAdmin[MessageVersion]):
+    """Reached from its message; in no menu."""
+
+    fields = (
+        "message", "number", "saved", "created_by", "subject", "sender", "reply_to",
+        "html_source", "text_source",
+    )  # fmt: skip
+    readonly_fields = ("saved", "sender", "html_source", "text_source")
+    saved = time_column("created_at", _("saved"))
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        user: Any = request.user
+        return bool(user.has_perm("mailer.view_message") or user.has_perm("mailer.change_message"))
+
+    @admin.display(description=_("from"))
+    def sender(self, version: MessageVersion) -> str:
+        return f"{version.from_name} <{version.from_address}>".strip()
+
+    @admin.display(description=_("HTML"))
+    def html_source(self, version: MessageVersion) -> SafeString | str:
+        return _source(version.html)
+
+    @admin.display(description=_("plain text"))
+    def text_source(self, version: MessageVersion) -> SafeString | str:
+        return _source(version.text)
+
+
+def _source(text: str) -> SafeString | str:
+    return format_html('<pre class="code">{}</pre>', text) if text else "—"

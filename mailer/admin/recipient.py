@@ -1,0 +1,83 @@
+"""Recipients: who they are and what lists they are on."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Exists, OuterRef, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from admin_ext.components.badges import badge
+from admin_ext.components.paginator import BigTableMixin
+from admin_ext.components.times import time_column
+from mailer.models import Recipient, Suppression
+from mailer.states import SubscriptionState
+
+from .address_search import matches_address
+from .deletion import GuardedDeletionMixin
+from .subscription_form import SubscriptionInline, save_subscription
+
+
+@admin.register(Recipient)
+class RecipientAdmin(GuardedDeletionMixin, BigTableMixin, admin.ModelAdmin[Recipient]):
+    list_display = ("address", "name", "language", "gets_mail", "added")
+    ordering = ("-id",)
+    search_fields = ("address",)  # switches the search on; get_search_results says how
+    search_help_text = _("A whole e-mail address, or the beginning of one.")
+    fields = (
+        "address", "name", "language", "time_zone", "attributes", "gets_mail", "mail",
+    )  # fmt: skip
+    readonly_fields = ("gets_mail", "mail")
+    inlines = (SubscriptionInline,)
+    goes_along = ("subscriptions",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Recipient]:
+        suppressed = Suppression.objects.filter(address_key=OuterRef("address_key"))
+        found: QuerySet[Recipient] = super().get_queryset(request)
+        return found.annotate(suppressed=Exists(suppressed))
+
+    def why_not_delete(self, obj: Any) -> str:
+        gone = obj.subscriptions.filter(state=SubscriptionState.UNSUBSCRIBED)
+        lists = list(gone.order_by("list__name").values_list("list__name", flat=True)[:5])
+        if not lists:
+            return ""
+        return gettext(
+            "“%(recipient)s” has unsubscribed from %(lists)s and is kept: otherwise that would be"
+            " forgotten, and the next import would put them back on the list."
+        ) % {"recipient": obj, "lists": ", ".join(f"“{name}”" for name in lists)}
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Recipient], search_term: str
+    ) -> tuple[QuerySet[Recipient], bool]:
+        term = search_term.strip()
+        return (queryset.filter(matches_address(term)) if term else queryset), False
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        formset.save(commit=False)  # fills in what the history says; the service saves
+        for row in formset.forms:
+            if row.has_changed():
+                save_subscription(row, by=request.user, now=timezone.now())
+
+    @admin.display(description=_("gets mail"))
+    def gets_mail(self, recipient: Any) -> SafeString | str:
+        if recipient.pk is None:
+            return "—"
+        if recipient.suppressed:
+            return badge("bad", _("No: suppressed"))
+        return badge("good", _("Yes"))
+
+    added = time_column("created_at", _("added"), ordering="id")
+
+    @admin.display(description=_("mail"))
+    def mail(self, recipient: Recipient) -> SafeString | str:
+        if recipient.pk is None:
+            return "—"
+        url = reverse("admin:mailer_delivery_changelist")
+        query = urlencode({"q": recipient.address})
+        return format_html('<a href="{}?{}">{}</a>', url, query, _("What was sent to this address"))

@@ -1,0 +1,122 @@
+"""Relays: the mail servers that mail leaves through."""
+
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.db import transaction
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from admin_ext.components.badges import badge
+from admin_ext.components.object_actions import ObjectAction, ObjectActionsMixin
+from admin_ext.components.times import relative_time
+from mailer.models import Batch, Mailing, Relay, Run
+from mailer.services.relays import resume_relay
+from mailer.tasks import ring_after_commit
+
+from .deletion import GuardedDeletionMixin
+from .history import note_change
+from .relay_form import RelayForm
+
+
+def _try_now(request: HttpRequest, relay: Relay, moment: datetime) -> str:
+    words = _("“%(relay)s” is tried again now.") % {"relay": relay}
+    with transaction.atomic():
+        resume_relay(relay.pk)
+        note_change(request, relay, words)
+        ring_after_commit()
+    return words
+
+
+TRY_NOW = ObjectAction(
+    name="try_now",
+    label=gettext_lazy("Try now"),
+    permission="mailer.change_relay",
+    question=lambda relay: (
+        _(
+            "Mail through it goes on at once. If it still fails, it is paused again.\nWhy it is"
+            " paused: %(reason)s"
+        )
+        % {"reason": relay.pause_reason or "—"}
+    ),
+    run=_try_now,
+    available=lambda relay: relay.is_paused(now=timezone.now()),
+    why_not=lambda relay: _("“%(relay)s” is not paused.") % {"relay": relay},
+)
+
+
+@admin.register(Relay)
+class RelayAdmin(ObjectActionsMixin, GuardedDeletionMixin, admin.ModelAdmin[Relay]):
+    list_display = ("name", "server", "state", "rate_per_second", "connections")
+    ordering = ("name",)
+    search_fields = ("name", "host")
+    form = RelayForm
+    object_actions = (TRY_NOW,)
+    readonly_fields = ("environment", "state")
+    fieldsets = (
+        (None, {"fields": ("name", "state")}),
+        (
+            gettext_lazy("Server"),
+            {
+                "fields": (
+                    "from_environment", "environment", ("host", "port"), "security", "username",
+                    "password", "forget_password",
+                )
+            },
+        ),
+        (gettext_lazy("How fast"), {"fields": ("rate_per_second", "connections")}),
+    )  # fmt: skip
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Without the password where it cannot be changed: there is nothing to show of it."""
+        fieldsets = super().get_fieldsets(request, obj)
+        writable = self.has_change_permission(request, obj) if obj else True
+        secret = set() if writable else {"password", "forget_password"}
+        if obj is None or not obj.password_encrypted:
+            secret.add("forget_password")
+        return [
+            (title, {**options, "fields": [f for f in options["fields"] if f not in secret]})
+            for title, options in fieldsets
+        ]
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if change and form.connection_changed:
+            # It was paused for what has been put right: nobody should have to wait for it.
+            with transaction.atomic():
+                resume_relay(obj.pk)
+                ring_after_commit()
+
+    def why_not_delete(self, obj: Any) -> str:
+        used = any(model.objects.filter(relay=obj).exists() for model in (Mailing, Run, Batch))
+        if not used:
+            return ""
+        return _("“%(relay)s” has carried mail or is chosen in a mailing, so it is kept.") % {
+            "relay": obj
+        }
+
+    @admin.display(description=gettext_lazy("server"))
+    def server(self, relay: Relay) -> str:
+        if relay.from_environment:
+            return _("%(server)s (from the environment)") % {"server": self.environment(relay)}
+        return f"{relay.host}:{relay.port}"
+
+    @admin.display(description=gettext_lazy("RELAY_URL says"))
+    def environment(self, relay: Relay) -> str:
+        return f"{settings.RELAY_URL.host}:{settings.RELAY_URL.port}"  # never its login
+
+    @admin.display(description=gettext_lazy("state"))
+    def state(self, relay: Relay) -> SafeString:
+        now = timezone.now()
+        if not relay.is_paused(now=now):
+            return badge("good", _("In use"))
+        words = _("tried again %(when)s") % {
+            "when": relative_time(relay.paused_until, now=now) if relay.paused_until else "—"
+        }
+        return format_html("{} {} · {}", badge("paused", _("Paused")), words, relay.pause_reason)

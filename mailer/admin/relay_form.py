@@ -1,0 +1,66 @@
+"""A relay's form: its password goes in and never comes out."""
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from mailer.models import Relay
+
+#: How the relay is reached: after a change of these, its earlier troubles say nothing.
+CONNECTION = {
+    "from_environment", "host", "port", "security", "username", "password", "forget_password",
+}  # fmt: skip
+
+
+class RelayForm(forms.ModelForm[Relay]):
+    password = forms.CharField(
+        label=_("Password"),
+        required=False,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+    forget_password = forms.BooleanField(
+        label=_("Forget the stored password"),
+        required=False,
+        help_text=_("The relay is then used without one."),
+    )
+
+    class Meta:
+        model = Relay
+        fields = (
+            "name", "from_environment", "host", "port", "security", "username",
+            "rate_per_second", "connections",
+        )  # fmt: skip
+        help_texts = {
+            "rate_per_second": _(
+                "At most so many, for all mail through it. Empty: as fast as the relay takes them."
+            ),
+            "connections": _("At most so many at a time, for all mail through it."),
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "password" in self.fields:
+            self.fields["password"].help_text = (
+                _("One is stored, encrypted. Leave this empty to keep it.")
+                if self.instance.password_encrypted
+                else _("None is stored. It is kept encrypted and never shown again.")
+            )
+
+    @property
+    def connection_changed(self) -> bool:
+        return not CONNECTION.isdisjoint(self.changed_data)
+
+    def clean(self) -> dict[str, Any]:
+        values: dict[str, Any] = super().clean() or self.cleaned_data
+        if values.get("password") and values.get("forget_password"):
+            self.add_error("forget_password", _("Either a new password or none: choose one."))
+        return values
+
+    def save(self, commit: bool = True) -> Relay:
+        if self.cleaned_data.get("password"):
+            self.instance.set_password(self.cleaned_data["password"])
+        elif self.cleaned_data.get("forget_password"):
+            self.instance.set_password("")
+        return super().save(commit)

@@ -1,0 +1,112 @@
+"""Runs: one time that a mailing went out, to be watched and steered."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import URLPattern, path
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from admin_ext.components.badges import badge
+from admin_ext.components.numbers import format_number
+from admin_ext.components.object_actions import ObjectActionsMixin
+from admin_ext.components.paginator import BigTableMixin
+from admin_ext.components.progress import progress
+from admin_ext.components.times import time_column
+from mailer.exceptions import MailerError
+from mailer.models import Run
+from mailer.states import DeliveryState, RunState
+
+from .read_only import ReadOnlyMixin
+from .run_actions import RUN_ACTIONS, asked_problem
+from .run_page import deliveries_url, describe_batches, describe_run
+
+#: What of a run's counts a list of runs has room for.
+SHOWN = (DeliveryState.SENT, DeliveryState.FAILED, DeliveryState.UNCERTAIN)
+
+
+@admin.register(Run)
+class RunAdmin(ObjectActionsMixin, ReadOnlyMixin, BigTableMixin, admin.ModelAdmin[Run]):
+    list_display = ("run", "due", "badge", "progress", "counts", "by_whom")
+    list_filter = ("state", "trigger")
+    list_select_related = ("mailing", "started_by")
+    ordering = ("-id",)
+    search_fields = ("mailing__name",)
+    fields = ()
+    object_actions = RUN_ACTIONS
+    refusals = (MailerError,)
+    change_form_template = "admin/mailer/run/change_form.html"
+
+    class Media:
+        css = {"all": ("mailer/pages.css",)}
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
+        run: Any = super().get_object(request, object_id, from_field)
+        if run is not None:
+            run.asked_problem = asked_problem(request)  # what the retry's question is about
+        return run
+
+    def get_urls(self) -> list[URLPattern]:
+        live = path(
+            "<path:object_id>/live/",
+            self.admin_site.admin_view(self.live_view),
+            name="mailer_run_live",
+        )
+        return [live, *super().get_urls()]
+
+    def live_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The moving part of a run's page by itself, for live.js."""
+        run = self.get_object(request, unquote(object_id))
+        if not self.has_view_permission(request, run):
+            raise PermissionDenied
+        if run is None:
+            raise Http404(_("This run does not exist."))
+        return render(request, "admin/mailer/run/live.html", describe_run(run, request))
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        run = kwargs["obj"]
+        context |= describe_run(run, request) | describe_batches(run, request)
+        context |= {"title": str(run), "subtitle": None}
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    @admin.display(description=gettext_lazy("run"), ordering="id")
+    def run(self, run: Run) -> SafeString:
+        return format_html("<bdi>{}</bdi> · {} {}", run.mailing, _("run"), run.pk)
+
+    due = time_column("slot", gettext_lazy("due"), ordering="slot")
+
+    @admin.display(description=gettext_lazy("state"), ordering="state")
+    def badge(self, run: Run) -> SafeString:
+        return badge(RunState(run.state))
+
+    @admin.display(description=gettext_lazy("progress"))
+    def progress(self, run: Run) -> SafeString | str:
+        return progress(run.settled, run.total, str(run)) if run.total else "—"
+
+    @admin.display(description=gettext_lazy("deliveries"))
+    def counts(self, run: Run) -> SafeString | str:
+        return format_html_join(
+            ", ",
+            '<a class="count" href="{}">{} {}</a>',
+            (
+                (
+                    deliveries_url(run, state__exact=state),
+                    format_number(getattr(run, state)),
+                    state.label.lower(),
+                )
+                for state in SHOWN
+                if getattr(run, state)
+            ),
+        )
+
+    @admin.display(description=gettext_lazy("started by"))
+    def by_whom(self, run: Run) -> str:
+        return str(run.started_by or run.get_trigger_display())

@@ -1,0 +1,168 @@
+"""What a run's page tells: counts, why some did not arrive, and what happened when."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django_celery_results.models import TaskResult
+
+from admin_ext.components.numbers import format_number
+from admin_ext.components.times import exact_time
+from mailer.models import COUNTERS, Audit, Run
+from mailer.services.left_out import left_out_in_words
+from mailer.services.planning import run_before
+from mailer.services.reporting import failures_by_reply
+from mailer.states import RUN_FINAL, DeliveryState, RunState
+
+from .resolving import RETRY
+from .run_actions import can_retry
+from .schedule_words import moment_in_words
+
+BATCHES_SHOWN = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the timeline; `who` is empty for the system itself."""
+
+    at: datetime
+    what: str
+    who: str = ""
+    detail: str = ""
+
+    @property
+    def exact(self) -> str:
+        """One may have to tell a minute from the next: never only "2 days ago"."""
+        return exact_time(self.at)
+
+
+def describe_run(run: Run, request: HttpRequest) -> dict[str, Any]:
+    """What the live part of the page shows; a few queries, whatever the run's size."""
+    return {
+        "run": run,
+        "final": run.state in RUN_FINAL,
+        "due": moment_in_words(run.slot, ZoneInfo(run.mailing.schedule_zone)),
+        "waits": _waits(run, now=timezone.now()),
+        "counts": _counts(run),
+        "left_out": left_out_in_words(run.left_out),
+        "failures": _failures(run, request),
+        "timeline": _timeline(run),
+    }
+
+
+def describe_batches(run: Run, request: HttpRequest) -> dict[str, Any]:
+    """The engine room's part: the newest batches, each with its stored task result's key."""
+    user: Any = request.user
+    if not user.has_perm("mailer.view_batch"):
+        return {"batches": None}
+    batches = list(run.batches.order_by("-id")[:BATCHES_SHOWN])
+    results: dict[str, int] = {}
+    if user.has_perm("django_celery_results.view_taskresult"):
+        results = results_of([batch.task_id for batch in batches if batch.task_id])
+    query = urlencode({"run__id__exact": run.pk})
+    return {
+        "batches": [(batch, results.get(batch.task_id)) for batch in batches],
+        "batches_url": f"{reverse('admin:mailer_batch_changelist')}?{query}",
+    }
+
+
+def results_of(task_ids: list[str]) -> dict[str, int]:
+    """Keys of stored task results by their task's id."""
+    return dict(TaskResult.objects.filter(task_id__in=task_ids).values_list("task_id", "pk"))
+
+
+def deliveries_url(run: Run, **filters: str) -> str:
+    """The list of a run's deliveries, narrowed to some of them."""
+    query = urlencode({"run__id__exact": str(run.pk), **filters})
+    return f"{reverse('admin:mailer_delivery_changelist')}?{query}"
+
+
+def _waits(run: Run, *, now: datetime) -> str:
+    """What a run waits for without being paused itself; "" when it does not."""
+    if run.state == RunState.SCHEDULED and not run.reason and (earlier := run_before(run)):
+        return _("Waits for run %(run)s, which is still going.") % {"run": earlier.pk}
+    relay = run.relay
+    if run.state != RunState.SENDING or relay is None or not relay.is_paused(now=now):
+        return ""
+    until = date_format(timezone.localtime(relay.paused_until), "H:i")
+    words = _("Waits for the relay “%(relay)s”, which is tried again at %(time)s")
+    waits = words % {"relay": relay, "time": until}
+    return f"{waits}: {relay.pause_reason}" if relay.pause_reason else f"{waits}."
+
+
+def _counts(run: Run) -> list[dict[str, Any]]:
+    always = {"sent", "pending"}
+    return [
+        {
+            "state": name,
+            "label": DeliveryState(name).label,
+            "count": getattr(run, name),
+            "url": deliveries_url(run, state__exact=name),
+        }
+        for name in ("sent", *(name for name in COUNTERS if name != "sent"))
+        if getattr(run, name) or name in always
+    ]
+
+
+def _failures(run: Run, request: HttpRequest) -> list[dict[str, Any]]:
+    user: Any = request.user
+    retry = ""
+    if can_retry(run) and user.has_perm(RETRY):
+        retry = reverse("admin:mailer_run_do_retry", args=[run.pk])
+    return [
+        {
+            **group,
+            "label": DeliveryState(group["state"]).label,
+            "url": deliveries_url(run, state__exact=group["state"], problem=group["problem"]),
+            "retry_url": retry
+            and group["state"] == DeliveryState.FAILED
+            and f"{retry}?{urlencode({'problem': group['problem']})}",
+        }
+        for group in failures_by_reply(run)
+    ]
+
+
+def _timeline(run: Run) -> list[Event]:
+    audits = list(run.audits.select_related("actor").order_by("id"))
+    ends = {e.at for e in audits if e.action in {Audit.Action.CANCEL, Audit.Action.FINISH}}
+    events = [*map(_from_audit, audits), *_own_events(run, told=ends)]
+    return sorted(events, key=lambda event: event.at)
+
+
+def _own_events(run: Run, *, told: set[datetime]) -> Iterator[Event]:
+    """What the run itself knows of, but for the ends that its audit tells of."""
+    if run.trigger == Run.Trigger.SCHEDULE:
+        yield Event(run.created_at, _("due by schedule"))
+    elif run.trigger == Run.Trigger.COMMAND:
+        yield Event(run.created_at, _("asked for from the command line"))
+    if run.started_at:
+        total = format_number(run.total)
+        yield Event(run.started_at, _("sending to %(n)s people began") % {"n": total})
+    if run.first_pass_finished_at and run.first_pass_finished_at not in {run.finished_at, *told}:
+        yield Event(run.first_pass_finished_at, _("everybody was tried once"))
+    if run.finished_at and run.finished_at not in told:
+        yield Event(run.finished_at, str(run.get_state_display()).lower(), detail=run.reason)
+
+
+def _from_audit(entry: Audit) -> Event:
+    if entry.action == Audit.Action.TAKE_OVER:
+        return Event(entry.at, _interruption(entry.count))
+    what = str(entry.get_action_display())
+    if entry.count:
+        what = f"{what} · {format_number(entry.count)}"
+    return Event(entry.at, what, str(entry.actor or ""), entry.detail)
+
+
+def _interruption(uncertain: int) -> str:
+    """A lost worker, in words of this page; which one it was, the audit says."""
+    if not uncertain:
+        return _("taken over after an interruption")
+    return _("taken over after an interruption, %(n)s uncertain") % {"n": format_number(uncertain)}

@@ -1,0 +1,76 @@
+"""Subscriptions: who is on a list, since when, and on what grounds."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from admin_ext.components.badges import badge
+from admin_ext.components.links import admin_link
+from admin_ext.components.paginator import BigTableMixin
+from admin_ext.components.times import time_column
+from mailer.models import Consent, Subscription
+from mailer.states import SubscriptionState
+
+from .address_search import recipient_ids
+from .read_only import ReadOnlyInline
+from .subscription_form import SubscriptionForm, save_subscription
+
+TONES = {
+    SubscriptionState.SUBSCRIBED: "good",
+    SubscriptionState.UNCONFIRMED: "wait",
+    SubscriptionState.UNSUBSCRIBED: "quiet",
+}
+
+
+class ConsentInline(ReadOnlyInline):
+    model = Consent
+    fields = ("recorded", "state", "source", "evidence", "wording", "recorded_by")
+    readonly_fields = fields
+    recorded = time_column("recorded_at", _("recorded"))
+    verbose_name_plural = _("consent records")
+
+
+@admin.register(Subscription)
+class SubscriptionAdmin(BigTableMixin, admin.ModelAdmin[Subscription]):
+    list_display = ("recipient", "list_link", "badge", "changed")
+    list_filter = ("state",)
+    list_select_related = ("recipient", "list")
+    ordering = ("-id",)
+    search_fields = ("recipient__address",)
+    search_help_text = _("A whole e-mail address, or the beginning of one.")
+    form = SubscriptionForm
+    fields = ("recipient", "list", "state", "evidence")
+    autocomplete_fields = ("recipient", "list")
+    inlines = (ConsentInline,)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("recipient", "list") if obj else ()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # it would forget that somebody unsubscribed
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Subscription], search_term: str
+    ) -> tuple[QuerySet[Subscription], bool]:
+        term = search_term.strip()
+        found = queryset.filter(recipient__in=recipient_ids(term)) if term else queryset
+        return found, False
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        save_subscription(form, by=request.user, now=timezone.now())
+
+    @admin.display(description=_("list"))
+    def list_link(self, subscription: Subscription) -> SafeString | str:
+        return admin_link("mailer.mailinglist", subscription.list_id, subscription.list.name)
+
+    @admin.display(description=_("state"), ordering="state")
+    def badge(self, subscription: Subscription) -> SafeString:
+        state = SubscriptionState(subscription.state)
+        return badge(TONES[state], state.label)
+
+    changed = time_column("changed_at", _("changed"))

@@ -1,0 +1,155 @@
+"""The MIME frame: what is the same in every message of a run is made bytes once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import formatdate
+from functools import lru_cache
+from secrets import token_hex
+from uuid import UUID
+
+from mailer.engine.addresses import domain_to_ascii
+from mailer.engine.bodies import alternative_entity, text_entity
+from mailer.engine.headers import field as header_field
+from mailer.engine.headers import mailbox_field, structured_field
+from mailer.engine.render import Rendered
+
+# Names come from these lists and nowhere else: a name with a CRLF in it is a header injection.
+FRAME_HEADERS = frozenset(
+    {
+        "List-Archive",
+        "List-Help",
+        "List-Owner",
+        "List-Post",
+        "Organization",
+        "Precedence",
+        "X-Auto-Response-Suppress",
+    }
+)
+RECIPIENT_HEADERS = frozenset({"List-Unsubscribe", "List-Unsubscribe-Post"})
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSpec:
+    """What a run's messages have in common. `header_from` and `reply_to`: (display name, address).
+
+    `list_id`: (ASCII phrase, "slug.domain"), RFC 2919. `headers`: names from FRAME_HEADERS.
+    """
+
+    header_from: tuple[str, str]
+    message_id_domain: str
+    reply_to: tuple[str, str] | None = None
+    list_id: tuple[str, str] | None = None
+    feedback_id: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def message_id(uuid: UUID, domain: str) -> str:
+    """A delivery's Message-ID, angle brackets included: the same on every attempt."""
+    return f"<{uuid.hex}@{domain_to_ascii(domain)}>"
+
+
+def read_message_id(text: str) -> UUID | None:
+    """The UUID in a Message-ID as people paste it: with or without brackets, domain or dashes."""
+    try:
+        return UUID(text.strip().strip("<>").partition("@")[0])
+    except ValueError:
+        return None
+
+
+class Frame:
+    """Builds the messages of one run. `signer` gets the whole message and returns it signed."""
+
+    def __init__(self, spec: FrameSpec, *, signer: Callable[[bytes], bytes] | None = None) -> None:
+        """Compile the shared headers. Raises ValueError for a value that cannot be a header."""
+        self._domain = domain_to_ascii(spec.message_id_domain)
+        self._signer = signer
+        # Unguessable, so no body needs to be searched for it.
+        self._boundary = b"=_" + token_hex(16).encode("ascii")
+        self._head = b"".join(_shared_headers(spec))
+
+    def build(
+        self,
+        rendered: Rendered,
+        *,
+        to_name: str,
+        to_address: str,
+        uuid: UUID,
+        date: datetime,
+        headers: Mapping[str, str] | None = None,
+        eight_bit: bool = False,
+        smtputf8: bool = False,
+    ) -> bytes:
+        """One message as bytes with CRLF lines, dots not stuffed.
+
+        `headers`: names from RECIPIENT_HEADERS. `eight_bit`: the relay takes 8BITMIME, else
+        quoted-printable. Raises ValueError for an address or value that cannot be written.
+        """
+        message = b"".join(
+            [
+                self._head,
+                mailbox_field("To", to_name, to_address, smtputf8=smtputf8),
+                header_field("Subject", rendered.subject),
+                b"Date: " + _date(date) + b"\r\n",
+                b"Message-ID: " + message_id(uuid, self._domain).encode("ascii") + b"\r\n",
+                *_listed_fields(headers or {}, RECIPIENT_HEADERS),
+                self._content(rendered, eight_bit=eight_bit),
+            ]
+        )
+        # Of its own making a frame has no bare CR or LF: bodies are normalised, headers refused.
+        return message if self._signer is None else _checked(self._signer(message))
+
+    def _content(self, rendered: Rendered, *, eight_bit: bool) -> bytes:
+        """The content's own headers and the body. Attachments would wrap this in a mixed part."""
+        plain = text_entity("plain", rendered.text, eight_bit=eight_bit)
+        if not rendered.html:
+            return plain[0]
+        html = text_entity("html", rendered.html, eight_bit=eight_bit)
+        return alternative_entity([plain, html], self._boundary)
+
+
+def _shared_headers(spec: FrameSpec) -> list[bytes]:
+    fields = [mailbox_field("From", *spec.header_from)]
+    if spec.reply_to is not None:
+        fields.append(mailbox_field("Reply-To", *spec.reply_to))
+    if spec.list_id is not None:
+        fields.append(_list_id_field(*spec.list_id))
+    if spec.feedback_id:
+        fields.append(structured_field("Feedback-ID", spec.feedback_id))
+    fields += _listed_fields(spec.headers, FRAME_HEADERS)
+    fields.append(b"Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n")
+    return fields
+
+
+def _list_id_field(phrase: str, identifier: str) -> bytes:
+    if not phrase.isascii() or any(c in phrase for c in '"\\<>'):
+        raise ValueError("List-Id: the phrase must be plain ASCII without quotes or brackets")
+    quoted = f'"{phrase}" ' if phrase else ""
+    return structured_field("List-Id", f"{quoted}<{domain_to_ascii(identifier)}>")
+
+
+def _listed_fields(headers: Mapping[str, str], allowed: frozenset[str]) -> list[bytes]:
+    for name in headers:
+        if name not in allowed:
+            raise ValueError(f"{name[:60]!r} is not a header that may be set here")
+    return [structured_field(name, value) for name, value in headers.items()]
+
+
+def _checked(message: bytes) -> bytes:
+    # To some servers a lone CR or LF ends a line, and so may end a message: "SMTP smuggling".
+    if not message.count(b"\r") == message.count(b"\n") == message.count(b"\r\n"):
+        raise ValueError("the signed message holds a CR or LF that is not part of a CRLF")
+    return message
+
+
+def _date(date: datetime) -> bytes:
+    if date.tzinfo is None:
+        raise ValueError("Date: the time needs a zone")
+    return _date_of_second(int(date.timestamp()))
+
+
+@lru_cache(maxsize=16)
+def _date_of_second(timestamp: int) -> bytes:
+    return formatdate(timestamp).replace("-0000", "+0000").encode("ascii")

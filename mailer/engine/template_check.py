@@ -1,0 +1,149 @@
+"""What staff may write in a message: parse with Jinja2, allow-list the nodes, name the line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import jinja2
+from jinja2 import meta, nodes
+
+FILTERS = frozenset(
+    """abs capitalize d default e escape first float int join last length lower round title trim
+    truncate upper urlencode""".split()  # noqa: SIM905 (one a line otherwise)
+)
+TESTS = frozenset(
+    """defined undefined none true false number string even odd in eq ne lt le gt ge
+    equalto""".split()  # noqa: SIM905 (one a line otherwise)
+)
+SOURCE_LIMIT = 500_000  # characters of one part
+CHAIN_LIMIT = 8  # filters in a row: each may make its text longer
+LOOP_TEXT_LIMIT = 10_000  # characters repeated by a loop: thousands of rounds must stay in memory
+
+_NODES = (
+    *(nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Getattr, nodes.Getitem),
+    *(nodes.Const, nodes.If, nodes.For, nodes.Compare, nodes.Operand, nodes.And, nodes.Or),
+    *(nodes.Not, nodes.Test, nodes.CondExpr, nodes.Filter, nodes.Keyword),
+)
+_SPOKEN = {
+    "Assign": "set",
+    "AssignBlock": "set",
+    "Concat": "~",
+    "Mul": "*",
+    "Add": "+",
+    "Sub": "-",
+    "Call": "a call with ()",
+    "Slice": "a slice with [:]",
+    "List": "a list in []",
+    "Tuple": "a list in ()",
+    "Dict": "a table in {}",
+}
+_UNQUOTED = re.compile(r"=\s*(?:\"[^\"]*\"|'[^']*'|(?P<bare>[^\s\"'>]+))")
+_TAG = re.compile(r"<[A-Za-z](?:[^>\"']|\"[^\"]*\"|'[^']*')*>")
+_MARK = re.compile("\ue000(\\d+)\ue001")
+
+_parser = jinja2.Environment(autoescape=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a template: its line (from 1) and the reason in plain words."""
+
+    line: int
+    reason: str
+    kind: Literal["error", "warning"] = "error"
+
+
+def check_template(source: str, *, html: bool) -> list[Problem]:
+    """Everything in a template that is refused (errors) or unwise (warnings), by line."""
+    if len(source) > SOURCE_LIMIT:
+        return [Problem(1, f"longer than {SOURCE_LIMIT:,} characters")]
+    try:
+        tree = _parser.parse(source)
+        problems = [*_forbidden(tree), *_long_loops(tree)]
+    except jinja2.TemplateSyntaxError as error:
+        return [Problem(error.lineno, error.message or "cannot be read as a template")]
+    except RecursionError:
+        return [Problem(1, "nested too deeply")]
+    if html:
+        problems += _unquoted_attributes(source)
+    return sorted(set(problems), key=lambda problem: (problem.line, problem.reason))
+
+
+def placeholders(source: str) -> set[str]:
+    """The names a template takes from the recipient; empty where it cannot be parsed."""
+    try:
+        return meta.find_undeclared_variables(_parser.parse(source)) - {"loop"}
+    except (jinja2.TemplateError, RecursionError):
+        return set()
+
+
+def split_template(source: str) -> Iterator[tuple[Literal["data", "output", "block"], str, int]]:
+    """The source in pieces (kind, text, line): as it stands, {{ … }}, {% … %}; comments left out.
+
+    Raises jinja2.TemplateSyntaxError.
+    """
+    kind: Literal["data", "output", "block"] = "data"
+    piece, begun = "", 1
+    for line, found, text in _parser.lex(source):
+        if found == "data":
+            yield "data", text, line
+        elif found in {"raw_begin", "raw_end"}:
+            yield "block", text, line
+        elif found in {"variable_begin", "block_begin"}:
+            kind, piece, begun = ("output" if found == "variable_begin" else "block"), text, line
+        elif not found.startswith("comment"):
+            piece += text
+            if found in {"variable_end", "block_end"}:
+                yield kind, piece, begun
+
+
+def _forbidden(tree: nodes.Template) -> Iterator[Problem]:
+    for node in tree.find_all(nodes.Node):
+        name, line = type(node).__name__, node.lineno or 1
+        if not isinstance(node, _NODES):
+            spoken = _SPOKEN.get(name, name.lower())
+            yield Problem(line, f"{spoken} is not available in messages")
+        elif isinstance(node, nodes.Filter) and node.name not in FILTERS:
+            yield Problem(line, f'there is no filter "{node.name}" in messages')
+        elif isinstance(node, nodes.Filter) and _chained(node) > CHAIN_LIMIT:
+            yield Problem(line, f"more than {CHAIN_LIMIT} filters in a row")
+        elif isinstance(node, nodes.Test) and node.name not in TESTS:
+            yield Problem(line, f'there is no test "{node.name}" in messages')
+        elif isinstance(node, nodes.For) and node.recursive:
+            yield Problem(line, "a recursive loop is not available in messages")
+        elif isinstance(node, (nodes.Getattr, nodes.Name)) and _is_private(node):
+            yield Problem(line, "names that begin with _ are not available in messages")
+
+
+def _chained(node: nodes.Node | None) -> int:
+    return 1 + _chained(node.node) if isinstance(node, nodes.Filter) else 0
+
+
+def _is_private(node: nodes.Getattr | nodes.Name) -> bool:
+    return (node.attr if isinstance(node, nodes.Getattr) else node.name).startswith("_")
+
+
+def _long_loops(tree: nodes.Template) -> Iterator[Problem]:
+    for loop in tree.find_all(nodes.For):
+        if sum(len(text.data) for text in loop.find_all(nodes.TemplateData)) > LOOP_TEXT_LIMIT:
+            reason = f"more than {LOOP_TEXT_LIMIT:,} characters inside a loop"
+            yield Problem(loop.lineno, reason)
+
+
+def _unquoted_attributes(source: str) -> Iterator[Problem]:
+    """Placeholders as bare attribute values: a space in the value would begin an attribute."""
+    lines, marked = list[int](), ""
+    for kind, text, line in split_template(source):
+        if kind == "output":
+            marked += f"\ue000{len(lines)}\ue001"
+            lines.append(line)
+        elif kind == "data":
+            marked += text
+    for tag in _TAG.finditer(marked):
+        for value in _UNQUOTED.finditer(tag[0]):
+            for mark in _MARK.finditer(value["bare"] or ""):
+                reason = 'put quotes round this attribute: ="{{ … }}"'
+                yield Problem(lines[int(mark[1])], reason, "warning")

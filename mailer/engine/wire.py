@@ -1,0 +1,93 @@
+"""smtplib's EHLO and AUTH on a socket whose replies are read strictly and within a deadline."""
+
+from __future__ import annotations
+
+import re
+import select
+import smtplib
+import socket
+import ssl
+import time
+
+_REPLY_LIMIT = 65536  # octets of all lines; RFC 5321 §4.5.3.1.5 asks for 512 a line
+_LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
+
+
+class GarbageReply(smtplib.SMTPException):
+    """What arrived is not an SMTP reply (RFC 5321 §4.2)."""
+
+
+class Wire(smtplib.SMTP):
+    """An open connection. `getreply` raises TimeoutError, OSError or GarbageReply."""
+
+    def __init__(self, open_socket: socket.socket, *, helo_name: str, patience: float) -> None:
+        super().__init__(local_hostname=helo_name)
+        self.patience = patience
+        self._unread = b""
+        self.sock: socket.socket = open_socket
+        # The final dot is a small write behind a large one: Nagle would hold it for 40 ms.
+        open_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def wrap(self, context: ssl.SSLContext, host: str) -> None:
+        """Start TLS and forget everything said before it (RFC 3207 §4.2)."""
+        if self._unread:
+            raise GarbageReply("the relay sent more than its reply before TLS began")
+        self.sock.settimeout(self.patience)
+        self.sock = context.wrap_socket(self.sock, server_hostname=host)
+        self.ehlo_resp = self.helo_resp = None
+        self.esmtp_features = {}
+        self.does_esmtp = False
+
+    def send(self, s: str | bytes | bytearray | memoryview) -> None:  # type: ignore[override]
+        """Write all of it within `patience` seconds. Raises OSError."""
+        self.sock.settimeout(self.patience)
+        self.sock.sendall(s.encode("ascii") if isinstance(s, str) else s)
+
+    def getreply(self) -> tuple[int, bytes]:
+        """Read one reply, all its lines within `patience` seconds together: (code, text)."""
+        # smtplib's own waits the time-out for each read, so that a slow drip holds it for hours.
+        deadline = time.monotonic() + self.patience
+        code, size, texts = b"", 0, list[bytes]()
+        while True:
+            line = self._read_line(deadline)
+            size += len(line)
+            match = _LINE.fullmatch(line)
+            if match is None or size > _REPLY_LIMIT or (code and match[1] != code):
+                raise GarbageReply(f"not an SMTP reply: {line[:80]!r}")
+            code = match[1]
+            texts.append(match[3] or b"")
+            if match[2] != b"-":
+                return int(code), b"\n".join(texts)
+
+    def _read_line(self, deadline: float) -> bytes:
+        while (end := self._unread.find(b"\n")) < 0:
+            if len(self._unread) > _REPLY_LIMIT:
+                raise GarbageReply(f"an overlong reply line: {self._unread[:80]!r}")
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise TimeoutError("timed out")
+            self.sock.settimeout(remaining)
+            received = self.sock.recv(65536)
+            if not received:
+                raise ConnectionResetError("the relay closed the connection")
+            self._unread += received
+        line, self._unread = self._unread[:end], self._unread[end + 1 :]
+        return line.rstrip(b"\r")
+
+    def has_spoken(self) -> bool:
+        """Whether the relay sent something, or closed, without being asked. Never waits."""
+        if self._unread:
+            return True
+        pending = isinstance(self.sock, ssl.SSLSocket) and self.sock.pending() > 0
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        if not pending and not poll.poll(0):
+            return False
+        self.sock.settimeout(0)
+        try:
+            self._unread = self.sock.recv(65536)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return False  # a TLS record without data, such as a session ticket
+        except OSError:
+            return True
+        return True

@@ -1,0 +1,42 @@
+"""Who did what to a run, in the transaction that did it. Rows are only ever added."""
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from .run import Run
+
+
+class Audit(models.Model):
+    class Action(models.TextChoices):
+        START = "start", _("started")
+        PAUSE = "pause", _("paused")
+        RESUME = "resume", _("resumed")
+        CANCEL = "cancel", _("cancelled")
+        FINISH = "finish", _("finished")  # written down when a retry takes the run up again
+        RETRY = "retry", _("retried")
+        RESOLVE = "resolve", _("resolved")
+        HOLD = "hold", _("held")
+        TAKE_OVER = "take_over", _("taken over after an interruption")
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="audits", verbose_name=_("run"))
+    action = models.CharField(_("what"), max_length=10, choices=Action.choices)
+    # Empty: the system itself.
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        related_name="+",
+        verbose_name=_("who"),
+    )
+    at = models.DateTimeField(_("when"))
+    count = models.PositiveIntegerField(_("deliveries"), default=0)
+    detail = models.CharField(_("detail"), max_length=500, blank=True)
+
+    class Meta:
+        verbose_name = _("audit entry")
+        verbose_name_plural = _("audit entries")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.get_action_display()} · {self.run}"

@@ -1,0 +1,112 @@
+"""A message version as the engine needs it: templates compiled, the MIME frame built."""
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from mailer.engine.frame import Frame, FrameSpec
+from mailer.engine.pace import Pace
+from mailer.engine.preflight import LimitReached, render_bounded
+from mailer.engine.render import Content, TemplateProblem, compile_content
+from mailer.engine.sender import Sender
+from mailer.exceptions import NotPossible
+from mailer.models import MessageVersion, Recipient, Relay, Run
+from mailer.states import SubscriptionState
+
+from .relays import relay_address
+
+#: The sender's part of Feedback-ID, 5 to 15 characters, the same for all mail (Gmail).
+FEEDBACK_SENDER = "mailroom"
+
+
+def open_sender(run: Run, relay: Relay) -> Sender:
+    """A sender for this run's frozen content; use it in a with statement."""
+    version = run.message_version
+    if version is None:
+        raise NotPossible(_("Run %(run)s has no content.") % {"run": run.pk})
+    return Sender(
+        relay_address(relay),
+        Frame(run_frame(run, version)),
+        compile_content(content_of(version)),
+        envelope_sender=lambda _message: version.from_address,
+        pace=Pace(relay.rate_per_second),
+    )
+
+
+def content_of(version: MessageVersion) -> Content:
+    return Content(subject=version.subject, html=version.html, text=version.text)
+
+
+def run_frame(run: Run, version: MessageVersion) -> FrameSpec:
+    """The headers that all messages of a run share."""
+    lists = list(run.lists.order_by("pk")[:2])
+    # Several lists: the mailing is what a reader can filter by.
+    slug = lists[0].slug if len(lists) == 1 else f"mailing-{run.mailing_id}"
+    phrase = lists[0].name if len(lists) == 1 else run.mailing.name
+    return message_frame(
+        version,
+        list_id=(_ascii_phrase(phrase), f"{slug}.{settings.MAIL_DOMAIN}"),
+        feedback_id=f"{run.mailing_id}:{slug}:{run.trigger}:{FEEDBACK_SENDER}",
+    )
+
+
+def message_frame(
+    version: MessageVersion, *, list_id: tuple[str, str] | None = None, feedback_id: str = ""
+) -> FrameSpec:
+    return FrameSpec(
+        header_from=(version.from_name, version.from_address),
+        reply_to=("", version.reply_to) if version.reply_to else None,
+        message_id_domain=settings.MAIL_DOMAIN,
+        list_id=list_id,
+        feedback_id=feedback_id,
+    )
+
+
+def check_content(run: Run) -> None:
+    """Raises NotPossible when a run's content cannot be sent to anybody.
+
+    The first render runs in a child with bounded memory and time; a placeholder that one person
+    lacks is not a problem here: it fails that delivery alone.
+    """
+    version = run.message_version
+    if version is None:
+        raise NotPossible(_("Run %(run)s has no content.") % {"run": run.pk})
+    try:
+        Frame(run_frame(run, version))
+        compile_content(content_of(version))
+    except (ValueError, TemplateProblem) as problem:
+        raise _unsendable(problem) from None
+    try:
+        render_bounded(content_of(version), _first_variables(run))
+    except LimitReached as problem:
+        raise _unsendable(problem) from None
+    except TemplateProblem:
+        return  # about this recipient: it will fail and be named there
+
+
+def variables_of(recipient: Recipient) -> dict[str, object]:
+    """What a message may say about a recipient; the same as services.expansion writes in SQL."""
+    return {
+        **recipient.attributes,
+        "name": recipient.name,
+        "address": recipient.address,
+        "language": recipient.language,
+        "time_zone": recipient.time_zone,
+    }
+
+
+def _first_variables(run: Run) -> dict[str, object]:
+    first = Recipient.objects.filter(
+        subscriptions__list__in=run.lists.all(),
+        subscriptions__state=SubscriptionState.SUBSCRIBED,
+    ).first()
+    return variables_of(first) if first else {}
+
+
+def _unsendable(problem: Exception) -> NotPossible:
+    return NotPossible(_("The message cannot be sent. %(problem)s") % {"problem": problem})
+
+
+def _ascii_phrase(text: str) -> str:
+    """What of a name may stand before a List-Id (RFC 2919: ASCII; a non-ASCII one is left out)."""
+    clean = "".join(c for c in text if c.isalnum() or c in " -_.")
+    return clean if clean.isascii() else ""

@@ -1,0 +1,90 @@
+"""From an audience to deliveries and batches, in one statement and one transaction.
+
+A million rows never pass through Python: INSERT … SELECT with ROW_NUMBER gives each its seq.
+"""
+
+from datetime import datetime
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from mailer.models import Batch, Run
+from mailer.states import RunState, SubscriptionState
+
+from .progress import settle_run
+from .tail import make_batches
+
+# What a message may say about a recipient: the attributes, with the fixed fields on top.
+_VARIABLES = {
+    "postgresql": "r.attributes || jsonb_build_object('name', r.name, 'address', r.address, "
+    "'language', r.language, 'time_zone', r.time_zone)",
+    "sqlite": "json_patch(r.attributes, json_object('name', r.name, 'address', r.address, "
+    "'language', r.language, 'time_zone', r.time_zone))",
+}
+# The run, the address's key, something random: see Delivery.uuid.
+_UUID = {
+    "postgresql": "(lpad(to_hex(%(run)s::bigint), 10, '0') || "
+    "encode(substr(r.address_key, 1, 6), 'hex') || "
+    "substr(replace(gen_random_uuid()::text, '-', ''), 1, 10))::uuid",
+    "sqlite": "lower(printf('%%010x', %(run)s) || hex(substr(r.address_key, 1, 6)) || "
+    "hex(randomblob(5)))",
+}
+
+_ON_A_LIST = """EXISTS (
+    SELECT 1 FROM mailer_subscription s JOIN mailer_run_lists l ON l.mailinglist_id = s.list_id
+    WHERE l.run_id = %(run)s AND s.recipient_id = r.id{state})"""
+_SUPPRESSED = "EXISTS (SELECT 1 FROM mailer_suppression x WHERE x.address_key = r.address_key)"
+_SUBSCRIBED = _ON_A_LIST.format(state=" AND s.state = %(subscribed)s")
+
+_INSERT = f"""
+INSERT INTO mailer_delivery (run_id, seq, uuid, recipient_id, address, address_key, domain,
+    variables, state, attempts, enhanced_status, reply)
+SELECT %(run)s, ROW_NUMBER() OVER (ORDER BY r.id), {{uuid}}, r.id, r.address, r.address_key,
+    r.domain, {{variables}}, 'pending', 0, '', ''
+FROM mailer_recipient r WHERE {_SUBSCRIBED} AND NOT {_SUPPRESSED}
+"""  # noqa: S608  # no value is formatted in
+
+_LEFT_OUT = f"""
+SELECT CASE WHEN {_SUPPRESSED} THEN 'suppressed'
+            WHEN {_ON_A_LIST.format(state=" AND s.state = %(unconfirmed)s")} THEN 'unconfirmed'
+            ELSE 'unsubscribed' END AS reason, COUNT(*)
+FROM mailer_recipient r
+WHERE {_ON_A_LIST.format(state="")} AND ({_SUPPRESSED} OR NOT {_SUBSCRIBED})
+GROUP BY 1
+"""  # noqa: S608
+
+
+@transaction.atomic
+def expand(run_id: int, *, now: datetime) -> Run | None:
+    """Make a preparing run's deliveries and batches and set it sending; None if it no longer is.
+
+    All or nothing: a worker killed in here leaves the run as it was.
+    """
+    run = Run.objects.select_for_update().filter(pk=run_id, state=RunState.PREPARING).first()
+    if run is None or run.relay is None:
+        return None
+    values: dict[str, str | int] = {
+        "run": run.pk,
+        "subscribed": SubscriptionState.SUBSCRIBED.value,
+        "unconfirmed": SubscriptionState.UNCONFIRMED.value,
+    }
+    vendor = connection.vendor
+    with connection.cursor() as cursor:
+        cursor.execute(_LEFT_OUT, values)
+        run.left_out = dict(cursor.fetchall())
+        cursor.execute(_INSERT.format(uuid=_UUID[vendor], variables=_VARIABLES[vendor]), values)
+        run.total = run.pending = cursor.rowcount
+        if vendor == "postgresql" and run.total > 10 * settings.MAILER_BATCH_SIZE:
+            # Without it the first windows plan for an empty table: 86 ms each instead of 2.9.
+            cursor.execute("ANALYZE mailer_delivery")
+    run.next_seq = run.total + 1
+    run.state = RunState.SENDING
+    run.started_at = now
+    run.expires_at = now + run.mailing.expires_after
+    run.save()
+    Batch.objects.bulk_create(
+        make_batches(run, first_seq=1, count=run.total, now=now), batch_size=1000
+    )
+    settle_run(run.pk, now=now)  # an empty audience is finished at once
+    run.refresh_from_db()
+    return run

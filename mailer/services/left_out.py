@@ -1,0 +1,46 @@
+"""Who of a run's deliveries is left out, and why, in words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db.models import Case, CharField, Exists, OuterRef, QuerySet, Value, When
+from django.utils.translation import gettext_lazy as _
+
+from admin_ext.components.numbers import format_number
+from mailer.models import Delivery, Run, Subscription, Suppression
+from mailer.states import SubscriptionState
+
+LEFT_OUT = {
+    "suppressed": _("suppressed"),
+    "unsubscribed": _("unsubscribed"),
+    "unconfirmed": _("not confirmed"),
+    "erased": _("deleted since"),
+}
+
+
+def with_reason(deliveries: QuerySet[Delivery], *, run_id: int) -> QuerySet[Any]:
+    """A run's deliveries, `why` saying why they may not be sent: null where they may (I5)."""
+    suppressed = Exists(Suppression.objects.filter(address_key=OuterRef("address_key")))
+    subscribed = Exists(
+        Subscription.objects.filter(
+            recipient_id=OuterRef("recipient_id"),
+            state=SubscriptionState.SUBSCRIBED,
+            list__in=Run.lists.through.objects.filter(run_id=run_id).values("mailinglist_id"),
+        )
+    )
+    return deliveries.annotate(
+        why=Case(
+            When(suppressed, then=Value("suppressed")),
+            When(recipient_id=None, then=Value("erased")),
+            When(~subscribed, then=Value("unsubscribed")),
+            output_field=CharField(),
+        )
+    )
+
+
+def left_out_in_words(left_out: Mapping[str, int]) -> str:
+    """{"unsubscribed": 290, "suppressed": 21} → "290 unsubscribed, 21 suppressed"."""
+    ordered = sorted(left_out.items(), key=lambda item: -item[1])
+    return ", ".join(
+        f"{format_number(count)} {LEFT_OUT.get(reason, reason)}" for reason, count in ordered
+    )

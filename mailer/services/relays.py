@@ -1,0 +1,102 @@
+"""A relay's address for the engine, its health and its rate."""
+
+from datetime import datetime, timedelta
+from typing import cast
+
+from django.conf import settings
+from django.db import transaction
+
+from mailer.engine.relay import RelayAddress, Security
+from mailer.engine.sender import RelayTrouble
+from mailer.models import Audit, Batch, Relay, Run
+from mailer.states import RunState
+
+LONGEST_PAUSE = timedelta(minutes=15)
+
+
+def relay_address(relay: Relay) -> RelayAddress:
+    """Raises ValueError when the stored password cannot be read."""
+    url = settings.RELAY_URL
+    patience = {
+        "helo_name": settings.MAIL_DOMAIN,
+        "command_timeout": settings.MAILER_SMTP_TIMEOUT,
+        "connect_timeout": settings.MAILER_SMTP_TIMEOUT,
+        "final_timeout": settings.MAILER_SMTP_DOT_TIMEOUT,
+    }
+    if relay.from_environment:
+        return RelayAddress(
+            url.host,
+            url.port,
+            security=cast("Security", url.security),
+            username=url.username,
+            password=url.password,
+            **patience,
+        )
+    return RelayAddress(
+        relay.host,
+        relay.port,
+        security=cast("Security", relay.security),  # the choices are the same words
+        username=relay.username,
+        password=relay.get_password(),
+        **patience,
+    )
+
+
+def note_trouble(batch: Batch, trouble: RelayTrouble, *, now: datetime) -> None:
+    """Pause the relay with backoff, or hold the run: staff see why, no recipient is blamed."""
+    if trouble.kind == "hold":
+        hold_run(batch.run_id, reason=trouble.reason, now=now)
+        return
+    with transaction.atomic():
+        relay = Relay.objects.select_for_update().get(pk=batch.relay_id)
+        if relay.is_paused(now=now):
+            return  # the same hiccup, seen from another connection
+        pause = timedelta(seconds=settings.MAILER_RELAY_PAUSE_SECONDS)
+        pause = min(pause * 2 ** min(relay.failures_in_a_row, 20), LONGEST_PAUSE)
+        relay.failures_in_a_row += 1
+        relay.paused_until = now + pause
+        relay.pause_reason = trouble.reason[:300]
+        relay.save(update_fields=["failures_in_a_row", "paused_until", "pause_reason"])
+
+
+def note_success(relay: Relay) -> None:
+    """Forget a relay's troubles once it has answered for a recipient again."""
+    Relay.objects.filter(pk=relay.pk, failures_in_a_row__gt=0).update(
+        failures_in_a_row=0, paused_until=None, pause_reason=""
+    )
+
+
+@transaction.atomic
+def hold_run(run_id: int, *, reason: str, now: datetime) -> bool:
+    """Pause a run because the relay refuses us, not its recipients; staff see the reason."""
+    held = Run.objects.filter(pk=run_id, state=RunState.SENDING).update(
+        state=RunState.PAUSED, reason=reason[:500]
+    )
+    if held:
+        Audit.objects.create(run_id=run_id, action=Audit.Action.HOLD, at=now, detail=reason[:500])
+    return bool(held)
+
+
+def reserve_time(relay: Relay, *, messages: int, now: datetime) -> datetime:
+    """When a window of so many messages may begin under the relay's rate; takes that time.
+
+    One row is moved on by every worker on every machine, so they share the rate.
+    """
+    if not relay.rate_per_second:
+        return now
+    with transaction.atomic():
+        row = Relay.objects.select_for_update().only("reserved_until").get(pk=relay.pk)
+        length = timedelta(seconds=messages / relay.rate_per_second)
+        # No further than all connections before us can have asked for: a clock that was set back
+        # must not stop the relay for as long.
+        latest = now + relay.connections * length
+        start = min(max(now, row.reserved_until or now), latest)
+        Relay.objects.filter(pk=relay.pk).update(reserved_until=start + length)
+    return start
+
+
+def resume_relay(relay_id: int) -> None:
+    """End a relay's pause, and its backoff: it is tried at the next ring."""
+    Relay.objects.filter(pk=relay_id).update(
+        paused_until=None, pause_reason="", failures_in_a_row=0
+    )

@@ -1,0 +1,136 @@
+"""What the engine reports, written down: one row per recipient, one statement per window."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from random import uniform
+
+from django.conf import settings
+from django.db import connection
+
+from mailer.engine.sender import Result
+from mailer.engine.verdict import Outcome
+from mailer.models import Batch, Delivery, Suppression
+from mailer.states import DeliveryState
+
+LONGEST_RETRY = timedelta(hours=4)
+
+_STATES = {
+    Outcome.SENT: DeliveryState.SENT,
+    Outcome.DEFERRED: DeliveryState.DEFERRED,
+    Outcome.FAILED: DeliveryState.FAILED,
+    Outcome.UNCERTAIN: DeliveryState.UNCERTAIN,
+}
+
+# `state = 'pending'`: an outcome is recorded once, whoever comes again with it.
+_RECORD = {
+    "postgresql": """
+        UPDATE mailer_delivery AS d
+        SET state = o.state, attempts = d.attempts + 1, code = o.code,
+            enhanced_status = o.enhanced_status, reply = o.reply, problem = o.problem,
+            settled_at = o.settled_at, retry_at = o.retry_at
+        FROM jsonb_to_recordset(%s::jsonb) AS o(seq bigint, state text, code smallint,
+            enhanced_status text, reply text, problem text, settled_at timestamptz,
+            retry_at timestamptz)
+        WHERE d.run_id = %s AND d.seq = o.seq AND d.state = 'pending'
+        RETURNING d.seq, d.state""",
+    "sqlite": """
+        UPDATE mailer_delivery
+        SET state = json_extract(o.value, '$.state'), attempts = attempts + 1,
+            code = json_extract(o.value, '$.code'),
+            enhanced_status = json_extract(o.value, '$.enhanced_status'),
+            reply = json_extract(o.value, '$.reply'), problem = json_extract(o.value, '$.problem'),
+            settled_at = json_extract(o.value, '$.settled_at'),
+            retry_at = json_extract(o.value, '$.retry_at')
+        FROM json_each(%s) AS o
+        WHERE run_id = %s AND seq = json_extract(o.value, '$.seq') AND state = 'pending'
+        RETURNING seq, state""",
+}
+
+
+def record_results(batch: Batch, results: Sequence[Result], *, now: datetime) -> Counter[str]:
+    """Move the deliveries of a held batch to what became of them; {state: number} of those moved.
+
+    In a transaction in which renew_lease() was true. Suppresses dead addresses.
+    """
+    tried = [result for result in results if result.outcome in _STATES]
+    if not tried:
+        return Counter()
+    attempts = dict(
+        Delivery.objects.filter(run_id=batch.run_id, seq__in=_deferred(tried)).values_list(
+            "seq", "attempts"
+        )
+    )
+    rows = [_row(result, attempts=attempts.get(result.seq, 0), now=now) for result in tried]
+    with connection.cursor() as cursor:
+        cursor.execute(_RECORD[connection.vendor], [json.dumps(rows), batch.run_id])
+        moved = cursor.fetchall()
+    if len(moved) != len(tried):
+        _check_recorded_before(batch, rows, moved={seq for seq, _state in moved})
+    suppress_dead(batch.run_id, tried)
+    return Counter(state for _seq, state in moved)
+
+
+def _check_recorded_before(batch: Batch, rows: list[dict[str, object]], *, moved: set[int]) -> None:
+    """What did not move was recorded by a transaction whose commit we did not hear of.
+
+    Anything else is a mistake of ours, as nobody but the holder moves them: raises RuntimeError.
+    """
+    expected = {(row["seq"], row["state"]) for row in rows if row["seq"] not in moved}
+    found = Delivery.objects.filter(run_id=batch.run_id, seq__in=[seq for seq, _ in expected])
+    if set(found.values_list("seq", "state")) != expected:
+        raise RuntimeError(f"batch {batch.pk}: {len(expected)} outcomes could not be recorded")
+
+
+def suppress_dead(run_id: int, results: Sequence[Result]) -> None:
+    """Suppress the addresses that replies proved dead (mail-rules: 5.1.x now, 5.2.1 twice)."""
+    dead = {result.seq: result for result in results if result.suppress != "never"}
+    # By key, as everywhere: two windows that suppress the same people then wait, not deadlock.
+    for delivery in Delivery.objects.filter(run_id=run_id, seq__in=dead).order_by("address_key"):
+        result = dead[delivery.seq]
+        if result.suppress == "second time" and not _refused_before(delivery):
+            continue
+        Suppression.objects.get_or_create(
+            address_key=delivery.address_key,
+            defaults={
+                "address": delivery.address,
+                "reason": Suppression.Reason.HARD_BOUNCE,
+                "detail": result.reply[:300],
+            },
+        )
+
+
+def retry_delay(attempts: int) -> timedelta:
+    """How long to wait after so many attempts: doubling from MAILER_RETRY_SECONDS, ± 20 %."""
+    seconds = settings.MAILER_RETRY_SECONDS * 2 ** min(attempts - 1, 20)
+    return min(timedelta(seconds=seconds), LONGEST_RETRY) * uniform(0.8, 1.2)  # noqa: S311
+
+
+def _row(result: Result, *, attempts: int, now: datetime) -> dict[str, object]:
+    state = _STATES[result.outcome]
+    retry_at = now + retry_delay(attempts + 1) if state is DeliveryState.DEFERRED else None
+    adapt = connection.ops.adapt_datetimefield_value
+    return {
+        "seq": result.seq,
+        "state": state.value,
+        "code": result.code,
+        "enhanced_status": result.enhanced_status,
+        "reply": result.reply,
+        "problem": result.problem[:64] or None,
+        "settled_at": str(adapt(result.at)),
+        "retry_at": retry_at and str(adapt(retry_at)),
+    }
+
+
+def _deferred(results: Sequence[Result]) -> list[int]:
+    return [result.seq for result in results if result.outcome is Outcome.DEFERRED]
+
+
+def _refused_before(delivery: Delivery) -> bool:
+    if delivery.earlier.filter(enhanced_status="5.2.1").exists():
+        return True
+    if delivery.recipient_id is None:
+        return False
+    others = Delivery.objects.filter(recipient_id=delivery.recipient_id, enhanced_status="5.2.1")
+    return others.exclude(pk=delivery.pk).exists()

@@ -1,0 +1,111 @@
+"""Trying deliveries again: what became of them so far is kept, then they wait at the tail."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+from django.db.models import Count, QuerySet
+
+from mailer.models import Attempt, Delivery, Run
+from mailer.states import DeliveryState
+
+from .left_out import with_reason
+from .progress import count_moves
+from .tail import move_to_tail
+
+#: Deliveries held in memory at a time.
+CHUNK = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How many failed deliveries a retry sends again, and how many not: {"suppressed": 10}."""
+
+    again: int
+    left_out: dict[str, int]
+
+    @property
+    def failed(self) -> int:
+        return self.again + sum(self.left_out.values())
+
+
+def count_retry(run_id: int, *, problem: str | None = None) -> Retry:
+    """What a retry of a run's failed deliveries, or of those with this `problem`, would do."""
+    failed = _failed(run_id, problem).order_by().values_list("why").annotate(n=Count("pk"))
+    counts = dict(failed)
+    return Retry(again=counts.pop(None, 0), left_out=counts)
+
+
+def retriable(run_id: int, *, problem: str | None = None) -> QuerySet[Delivery]:
+    """The failed deliveries that a retry sends again; the others keep how they failed."""
+    return _failed(run_id, problem).filter(why__isnull=True)
+
+
+def _failed(run_id: int, problem: str | None) -> QuerySet[Any]:
+    # What failed has a problem, and that has an index.
+    failed = Delivery.objects.filter(run=run_id, state=DeliveryState.FAILED, problem__isnull=False)
+    if problem is not None:
+        failed = failed.filter(problem=problem)
+    return with_reason(failed, run_id=run_id)
+
+
+def try_again(
+    run: Run, *, deliveries: QuerySet[Delivery], limit: int | None = None, now: datetime
+) -> int:
+    """Make deliveries of one run pending again; how many. In a transaction of the caller's."""
+    if run.relay is None:
+        raise ValueError(f"run {run.pk} was never prepared")
+    rows = list(
+        deliveries.select_for_update(
+            of=("self",), skip_locked=connection.features.has_select_for_update_skip_locked
+        )
+        .order_by("seq")
+        .values_list("pk", "state")[:limit]
+    )
+    ids = [pk for pk, _state in rows]
+    for chunk in in_chunks(ids):
+        keep_outcomes(chunk)
+        chunk.update(
+            state=DeliveryState.PENDING,
+            retry_at=None,
+            code=None,
+            enhanced_status="",
+            reply="",
+            problem=None,
+            settled_at=None,
+        )
+    move_to_tail(run, ids=ids, relay=run.relay, now=now)
+    before = Counter(state for _pk, state in rows)
+    count_moves(
+        run.pk,
+        {(DeliveryState(state), DeliveryState.PENDING): n for state, n in before.items()},
+    )
+    return len(ids)
+
+
+def in_chunks(ids: Sequence[int]) -> Iterator[QuerySet[Delivery]]:
+    """Deliveries by their keys, some thousands at a time."""
+    for start in range(0, len(ids), CHUNK):
+        yield Delivery.objects.filter(pk__in=ids[start : start + CHUNK])
+
+
+def keep_outcomes(chunk: QuerySet[Delivery]) -> None:
+    """Write down what is about to be overwritten; who was never tried has no outcome yet."""
+    Attempt.objects.bulk_create(
+        [
+            Attempt(
+                delivery_id=delivery.pk,
+                number=delivery.attempts,
+                state=delivery.state,
+                code=delivery.code,
+                enhanced_status=delivery.enhanced_status,
+                reply=delivery.reply,
+                at=delivery.settled_at,
+            )
+            for delivery in chunk.filter(attempts__gt=0).defer("variables")
+        ],
+        batch_size=1000,
+    )

@@ -1,0 +1,179 @@
+"""Sending one batch: claim, then window after window until it is through or told to stop."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from django.conf import settings
+from django.db import Error, connection
+
+from mailer.engine.sender import Outcome, Outgoing, Result, Sender
+from mailer.models import Batch
+
+from .claiming import Claim, claim_batch, is_sending
+from .content import open_sender
+from .leases import kept_alive
+from .relays import hold_run, note_success, note_trouble, reserve_time
+from .windows import next_window, record_window, window_size
+
+log = logging.getLogger(__name__)
+
+#: Messages a second that a batch begins with, until it knows its relay.
+FIRST_SPEED = 2.0
+#: How often a worker looks whether its run was paused or cancelled.
+LOOK_SECONDS = 1.0
+
+
+def send_batch(
+    batch_id: int,
+    *,
+    task_id: str,
+    worker: str,
+    clock: Callable[[], datetime],
+    stopping: Callable[[], bool],
+) -> dict[str, int]:
+    """Send a batch and say how many deliveries became what; {} when there was nothing to claim.
+
+    A batch that cannot be sent at all, or stumbles over a mistake of ours, holds its run and says
+    why. A worker that dies in here leaves its lease; the reaper then calls what lies below the
+    mark uncertain.
+    """
+    claim = claim_batch(batch_id, task_id=task_id, worker=worker, now=clock())
+    if claim is None:
+        return {}
+    results: list[Result] = []
+    try:
+        with (
+            kept_alive(claim, clock=clock),
+            open_sender(claim.batch.run, claim.batch.relay) as sender,
+        ):
+            _send_windows(claim, sender, results, clock=clock, stopping=stopping)
+    except Exception as error:
+        # What is known must land first, whatever broke: an accepted message is never uncertain.
+        land_results(claim, results, clock=clock)
+        if not isinstance(error, Error):
+            hold_run(claim.batch.run_id, reason=f"{type(error).__name__}: {error}", now=clock())
+        raise
+    log.info("batch %s: %s", batch_id, dict(claim.outcomes))
+    return dict(claim.outcomes)
+
+
+def _send_windows(
+    claim: Claim,
+    sender: Sender,
+    results: list[Result],
+    *,
+    clock: Callable[[], datetime],
+    stopping: Callable[[], bool],
+) -> None:
+    """Window after window; `results` holds what is known and not recorded yet."""
+    relay = claim.batch.relay
+    end = time.monotonic() + settings.MAILER_BATCH_SECONDS
+    go_on = not relay.is_paused(now=clock())
+
+    def may_continue() -> bool:
+        return claim.is_held() and not watch.is_halted() and not stopping()
+
+    watch, per_second = RunWatch(claim.batch.run_id), FIRST_SPEED
+    while True:
+        if go_on and relay.rate_per_second:
+            # Recorded before the wait, and marked after it: nobody is on the way meanwhile.
+            if not record_window(claim, results, now=clock()):
+                return
+            results.clear()
+            _wait_for_turn(claim.batch, may_continue, clock=clock)
+            go_on = may_continue()
+        size = window_size(claim.batch, per_second=per_second)
+        window = next_window(claim, results, now=clock(), go_on=go_on, size=size)
+        results.clear()
+        if window is None:
+            break
+        begun = time.monotonic()
+        _send_window(sender, window, results, may_continue, clock=clock)
+        per_second = len(window) / max(0.001, time.monotonic() - begun)
+        go_on = (
+            sender.trouble is None
+            # A window that ended early is closed: what is left of it must not lie below the mark.
+            and len(results) == len(window)
+            and may_continue()
+            and time.monotonic() < end
+        )
+        answered = any(result.code for result in results)
+        if answered and relay.failures_in_a_row:
+            note_success(relay)
+    if sender.trouble:
+        note_trouble(claim.batch, sender.trouble, now=clock())
+
+
+def _send_window(
+    sender: Sender,
+    window: Sequence[Outgoing],
+    results: list[Result],
+    may_continue: Callable[[], bool],
+    *,
+    clock: Callable[[], datetime],
+) -> None:
+    """Send a window's messages into `results`. What raises in here is a mistake of ours: the
+    message in hand may have left by then, so it becomes uncertain, and the rest was not touched."""
+    try:
+        # One by one: what came before an error stays in the list.
+        results.extend(sender.send(window, may_continue=may_continue))
+    except Exception as error:
+        if len(results) < len(window):
+            results.append(
+                Result(
+                    seq=window[len(results)].seq,
+                    outcome=Outcome.UNCERTAIN,
+                    code=None,
+                    enhanced_status="",
+                    reply=f"{type(error).__name__} while it was being sent",
+                    problem="interrupted",
+                    suppress="never",
+                    at=clock(),
+                )
+            )
+        raise
+
+
+class RunWatch:
+    """Looks now and then whether a run is still sending, so that a cancel or a pause stops it at
+    the next message, however slow its relay is."""
+
+    def __init__(self, run_id: int) -> None:
+        self._run_id = run_id
+        self._look_at = time.monotonic() + LOOK_SECONDS
+
+    def is_halted(self) -> bool:
+        if time.monotonic() < self._look_at:
+            return False
+        self._look_at = time.monotonic() + LOOK_SECONDS
+        try:
+            return not is_sending(self._run_id)
+        except Error:
+            return True  # nothing can be written down now: stop before the next message
+
+
+def _wait_for_turn(
+    batch: Batch, may_continue: Callable[[], bool], *, clock: Callable[[], datetime]
+) -> None:
+    """Wait until the relay's rate has room for one window."""
+    start_at = reserve_time(batch.relay, messages=window_size(batch), now=clock())
+    while clock() < start_at and may_continue():
+        time.sleep(min(0.25, max(0.0, (start_at - clock()).total_seconds())))
+
+
+def land_results(claim: Claim, results: Sequence[Result], *, clock: Callable[[], datetime]) -> None:
+    """Record what is known and close the batch, through an outage as long as the lease allows.
+
+    Works whether or not the transaction that failed was committed after all.
+    """
+    while claim.is_held():
+        try:
+            next_window(claim, results, now=clock(), go_on=False)
+        except Error as error:
+            log.warning("batch %s: not recorded yet: %s", claim.batch.pk, error)
+            connection.close()
+            time.sleep(settings.MAILER_LEASE_SECONDS / 20)
+        else:
+            return

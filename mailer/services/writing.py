@@ -1,0 +1,46 @@
+"""Saving a message: checked by line, and every change a new version."""
+
+from dataclasses import dataclass
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Max
+
+from mailer.engine.render import Problem, check_template
+from mailer.models import Message, MessageVersion
+
+CONTENT_FIELDS = ("subject", "html", "text", "from_name", "from_address", "reply_to")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A problem in one field of a message; `problem.kind` is "error" or "warning"."""
+
+    field: str
+    problem: Problem
+
+
+def check_message(*, subject: str, html: str, text: str) -> list[Finding]:
+    """What is wrong with a message's templates, field by field and line by line."""
+    fields = {"subject": subject, "html": html, "text": text}
+    return [
+        Finding(field, problem)
+        for field, source in fields.items()
+        for problem in check_template(source, html=field == "html")
+    ]
+
+
+@transaction.atomic
+def save_version(message: Message, content: dict[str, str], *, by: User | None) -> MessageVersion:
+    """Make `content` (CONTENT_FIELDS) the current version; the old one if nothing changed."""
+    Message.objects.select_for_update().get(pk=message.pk)
+    current = message.current
+    if current and all(getattr(current, name) == content[name] for name in CONTENT_FIELDS):
+        return current
+    highest = message.versions.aggregate(highest=Max("number"))["highest"] or 0
+    return MessageVersion.objects.create(
+        message=message,
+        number=highest + 1,
+        created_by=by,
+        **{name: content[name] for name in CONTENT_FIELDS},
+    )

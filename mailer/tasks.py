@@ -1,0 +1,126 @@
+"""The Celery tasks: an id in, one service call. The only part of mailer that speaks Celery.
+
+Every task may run twice, late or not at all; the database says what there is to do.
+"""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import threading
+from typing import Any
+
+from celery import Task, shared_task, signals
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from admin_ext.components.outcome import ActionRefused
+from admin_ext.heartbeats import live_processes
+from admin_ext.publishing import publish
+
+from .models import TestMessage
+from .services import planning, recovery, ringing, sending, testing
+
+log = logging.getLogger(__name__)
+
+# One byte shared by a worker's main process and its children: SIGTERM reaches the main process
+# only, and a batch shall stop at its next message.
+_stopping = mmap.mmap(-1, 1)
+_ringing = threading.local()
+
+
+@signals.worker_shutting_down.connect
+def _ask_to_stop(**_: Any) -> None:
+    _stopping[0] = 1
+
+
+@shared_task(name="mailer.tick", ignore_result=True)
+def tick() -> None:
+    recovery.tick(now=timezone.now())
+    ring_after_commit()
+
+
+@shared_task(name="mailer.wake_mailing", ignore_result=True)
+def wake_mailing(mailing_id: int) -> None:
+    planning.decide_slot(mailing_id, now=timezone.now())
+    ring_after_commit()
+
+
+@shared_task(name="mailer.prepare_run")
+def prepare_run(run_id: int) -> dict[str, int]:
+    run = planning.prepare_run(run_id, now=timezone.now())
+    ring_after_commit()
+    return {"recipients": run.total} if run else {}
+
+
+@shared_task(bind=True, name="mailer.send_batch")
+def send_batch(self: Task[..., dict[str, int]], batch_id: int) -> dict[str, int]:
+    outcomes = sending.send_batch(
+        batch_id,
+        task_id=self.request.id or "",
+        worker=self.request.hostname or "",
+        clock=timezone.now,
+        stopping=lambda: _stopping[0] == 1,
+    )
+    ring_after_commit()
+    return outcomes
+
+
+@shared_task(bind=True, name="mailer.send_test", max_retries=3)
+def send_test(self: Task[..., dict[str, str]], test_id: int) -> dict[str, str]:
+    try:
+        return testing.send_test_message(test_id)
+    except testing.TryLaterError as error:
+        raise self.retry(exc=error, countdown=settings.MAILER_TEST_RETRY_SECONDS) from None
+
+
+def publish_test(test: TestMessage) -> None:
+    """Have a requested test sent. Raises ActionRefused, and forgets it, if the broker is down.
+
+    No tick would bring it later: whoever asked waits for it now.
+    """
+    try:
+        publish(send_test.name, [test.pk], {}, task_id=test.task_id)
+    except ActionRefused:
+        test.delete()
+        raise
+
+
+def ring_after_commit() -> None:
+    """Tell workers what there is to do, once the transaction around the caller has committed.
+
+    A broker that is down costs nothing but time: the tick rings again.
+    """
+    transaction.on_commit(_ring, robust=True)
+
+
+def _ring() -> None:
+    if getattr(_ringing, "busy", False):
+        # In eager mode a ring runs the task right here, and its own rings come back to this line.
+        _ringing.again = True
+        return
+    _ringing.busy = True
+    try:
+        _ringing.again = True
+        while _ringing.again:
+            _ringing.again = False
+            _ring_once()
+    finally:
+        _ringing.busy = False
+
+
+def _ring_once() -> None:
+    now = timezone.now()
+    processes = live_processes(settings.CELERY_TASK_DEFAULT_QUEUE, now)
+    bells = ringing.take_bells(now=now, processes=processes)
+    tasks: dict[str, Task[..., Any]] = {"prepare": prepare_run, "send": send_batch}
+    for index, bell in enumerate(bells):
+        try:
+            tasks[bell.work].apply_async((bell.pk,), task_id=bell.task_id)
+        except (OperationalError, OSError) as error:
+            log.warning("the broker took no task (%s); the tick rings again", error)
+            for unheard in bells[index:]:
+                ringing.unring(unheard)
+            return

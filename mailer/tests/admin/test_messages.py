@@ -1,0 +1,109 @@
+"""Writing a message: versions, errors by line, warnings."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from mailer.models import Message
+
+from .conftest import World, form_data, page, said
+
+pytestmark = pytest.mark.database
+
+CONTENT = {
+    "name": "Welcome",
+    "language": "en",
+    "subject": "Hello {{ name }}",
+    "from_name": "News",
+    "from_address": "Anna@Sender.EXAMPLE",
+    "reply_to": "",
+    "html": "<p>Hello</p>\r\n<p>{{ name }}</p>\r\n",
+    "text": "",
+    "versions-TOTAL_FORMS": "0",
+    "versions-INITIAL_FORMS": "0",
+}
+
+
+def _errors(response: Any) -> dict[str, list[str]]:
+    assert response.status_code == 200, response
+    return dict(response.context["adminform"].form.errors)
+
+
+def test_a_message_is_saved_with_its_first_version(admin: Client) -> None:
+    assert admin.post(page("message", "add"), CONTENT).status_code == 302
+    version = Message.objects.get().current
+    assert version is not None
+    assert (version.number, version.html) == (1, "<p>Hello</p>\n<p>{{ name }}</p>\n")
+    assert version.from_address == "Anna@sender.example"
+    assert version.created_by is not None
+
+
+def test_only_changed_content_makes_a_version(admin: Client) -> None:
+    admin.post(page("message", "add"), CONTENT)
+    message = Message.objects.get()
+    url = page("message", "change", message)
+    admin.post(url, {**CONTENT, "name": "Renamed"})
+    assert message.versions.count() == 1
+    admin.post(url, {**CONTENT, "subject": "Good morning"})
+    assert [v.subject for v in message.versions.all()] == ["Good morning", "Hello {{ name }}"]
+    shown = admin.get(url).content.decode()
+    assert "Good morning" in shown
+    assert page("messageversion", "change", message.versions.last()) in shown
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "words"),
+    [
+        ("html", "<p>one</p>\r\n{% set x = 1 %}", "Line 2: set is not available in messages."),
+        ("text", "a\n\n{{ name|nonsense }}", "Line 3: there is no filter &quot;nonsense&quot;"),
+        ("subject", "{{ name", "Line 1: "),
+        ("html", "   ", "The message is empty"),
+        ("from_address", "nobody", "is not an e-mail address"),
+        ("reply_to", "x@", "is not an e-mail address"),
+        ("subject", "a\nBcc: b@c.example", "Write it on one line."),
+        ("from_name", "a\r\nBcc: b", "Line breaks and control characters"),
+    ],
+)
+def test_what_is_wrong_is_said_at_its_field_by_line(
+    admin: Client, field: str, text: str, words: str
+) -> None:
+    answer = admin.post(page("message", "add"), {**CONTENT, field: text})
+    assert field in _errors(answer)
+    assert words in answer.content.decode()
+    assert not Message.objects.exists()
+
+
+def test_a_warning_is_shown_and_does_not_refuse(admin: Client) -> None:
+    data = {**CONTENT, "html": "<p>\n<a href={{ link }}>x</a>"}
+    answer = admin.post(page("message", "add"), data, follow=True)
+    assert Message.objects.exists()
+    assert any(words.startswith("HTML: Line 2: ") for words in said(answer))
+
+
+def test_a_used_message_is_not_deleted(admin: Client, world: World) -> None:
+    url = page("message", "delete", world.message)
+    answer = admin.post(url, {"post": "yes"}, follow=True)
+    assert "is sent by “Weekly news”" in said(answer)[0]
+    assert Message.objects.filter(pk=world.message.pk).exists()
+
+
+def test_an_unused_message_goes_with_its_versions(admin: Client) -> None:
+    admin.post(page("message", "add"), CONTENT)
+    url = page("message", "delete", Message.objects.get())
+    assert "Message version: 1" in admin.get(url).content.decode()
+    admin.post(url, {"post": "yes"})
+    assert not Message.objects.exists()
+
+
+def test_content_is_escaped_wherever_it_is_shown(admin: Client) -> None:
+    evil = "<script>alert(1)</script>"
+    admin.post(page("message", "add"), {**CONTENT, "html": evil, "subject": evil})
+    message = Message.objects.get()
+    for url in (
+        page("message", "changelist"),
+        page("message", "change", message),
+        page("messageversion", "change", message.current),
+    ):
+        assert evil not in admin.get(url).content.decode()
+    assert form_data(admin, page("message", "change", message))["html"] == evil

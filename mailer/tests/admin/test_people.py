@@ -1,0 +1,160 @@
+"""Recipients, lists, subscriptions and suppressions."""
+
+import pytest
+from django.test import Client
+
+from mailer.models import Consent, MailingList, Recipient, Subscription, Suppression
+from mailer.tests import factories
+
+from .conftest import World, form_data, page, said
+
+pytestmark = pytest.mark.database
+
+
+def _found(client: Client, model: str, **query: str) -> list[str]:
+    response = client.get(page(model, "changelist"), query)
+    assert response.status_code == 200
+    return [str(row) for row in response.context["cl"].result_list]
+
+
+def test_recipients_are_found_by_address_or_its_beginning(admin: Client) -> None:
+    for address in ("Anna@a.example", "anna.b@a.example", "bert@a.example", "x@faß.example"):
+        factories.make_recipient(address)
+    assert _found(admin, "recipient", q="ANNA@a.example") == ["Anna@a.example"]
+    assert _found(admin, "recipient", q="anna") == ["anna.b@a.example"]
+    assert _found(admin, "recipient", q="bert@") == ["bert@a.example"]
+    assert _found(admin, "recipient", q="a.example") == []
+    assert _found(admin, "recipient", q="x@faß.example") == ["x@faß.example"]
+    assert len(_found(admin, "recipient")) == 4
+
+
+def test_a_search_does_not_read_per_cent_signs(admin: Client) -> None:
+    factories.make_recipient("anna@a.example")
+    assert _found(admin, "recipient", q="a%") == []
+
+
+def test_a_recipient_is_put_on_a_list_with_a_consent_record(admin: Client) -> None:
+    recipient, made = factories.make_recipient(), factories.make_list()
+    url = page("recipient", "change", recipient)
+    data = form_data(admin, url) | {
+        "subscriptions-TOTAL_FORMS": "1",
+        "subscriptions-0-list": made.pk,
+        "subscriptions-0-recipient": recipient.pk,
+        "subscriptions-0-state": "subscribed",
+        "subscriptions-0-evidence": "by telephone",
+    }
+    assert admin.post(url, data).status_code == 302
+    consent = Consent.objects.get()
+    assert (consent.state, consent.source, consent.evidence) == (
+        "subscribed",
+        "staff",
+        "by telephone",
+    )
+    assert consent.recorded_by is not None
+    assert consent.subscription.recipient == recipient
+
+
+def test_unsubscribing_on_the_recipients_page_is_recorded(admin: Client, world: World) -> None:
+    url = page("recipient", "change", world.recipient)
+    admin.post(url, {**form_data(admin, url), "subscriptions-0-state": "unsubscribed"})
+    world.subscription.refresh_from_db()
+    assert world.subscription.state == "unsubscribed"
+    assert world.subscription.consents.count() == 2
+    admin.post(url, form_data(admin, url))
+    assert world.subscription.consents.count() == 2
+
+
+def test_nobody_comes_back_without_evidence(admin: Client, world: World) -> None:
+    Subscription.objects.filter(pk=world.subscription.pk).update(state="unsubscribed")
+    url = page("subscription", "change", world.subscription)
+    data = {**form_data(admin, url), "state": "subscribed"}
+    answer = admin.post(url, data)
+    assert "They unsubscribed" in answer.content.decode()
+    assert admin.post(url, {**data, "evidence": "their letter"}).status_code == 302
+    world.subscription.refresh_from_db()
+    assert world.subscription.state == "subscribed"
+    assert "their letter" in admin.get(url).content.decode()
+
+
+def test_a_subscription_is_added_once(admin: Client, world: World) -> None:
+    data = {
+        "recipient": factories.make_recipient().pk,
+        "list": world.mailing_list.pk,
+        "state": "subscribed",
+        "consents-TOTAL_FORMS": "0",
+        "consents-INITIAL_FORMS": "0",
+    }
+    url = page("subscription", "add")
+    before = Subscription.objects.count()
+    assert admin.post(url, data).status_code == 302
+    assert admin.post(url, data).status_code == 200
+    assert Subscription.objects.count() == before + 1
+
+
+def test_a_suppression_is_added_by_staff_and_found_by_address_alone(admin: Client) -> None:
+    admin.post(page("suppression", "add"), {"address": "Gone@a.example", "detail": "asked for it"})
+    suppression = Suppression.objects.get()
+    assert suppression.reason == "staff"
+    assert _found(admin, "suppression", q="gone@A.example") == ["Gone@a.example"]
+    Suppression.objects.update(address="")  # its person was erased
+    assert _found(admin, "suppression", q="gone@a.example") == ["an erased address"]
+    assert admin.get(page("suppression", "change", suppression)).status_code == 200
+    again = admin.post(page("suppression", "add"), {"address": "gone@a.example"})
+    assert "suppressed already" in again.content.decode()
+
+
+def test_the_people_of_a_list_are_one_click_away(admin: Client, world: World) -> None:
+    factories.make_list(recipients=2)
+    url = f"{page('subscription', 'changelist')}?list__id__exact={world.mailing_list.pk}"
+    assert f'href="{url}"' in admin.get(page("mailinglist", "changelist")).content.decode()
+    assert len(_found(admin, "subscription", list__id__exact=str(world.mailing_list.pk))) == 7
+    assert len(_found(admin, "subscription", q=world.recipient.address)) == 1
+
+
+def test_a_suppressed_recipient_is_marked(admin: Client) -> None:
+    recipient = factories.make_recipient("anna@a.example")
+    Suppression.objects.create(address="anna@a.example")
+    for url in (page("recipient", "changelist"), page("recipient", "change", recipient)):
+        assert "No: suppressed" in admin.get(url).content.decode()
+
+
+def test_lists_count_their_people(admin: Client) -> None:
+    made = factories.make_list(recipients=3)
+    factories.subscribe(factories.make_recipient(), made, "unsubscribed")  # type: ignore[arg-type]
+    factories.make_list()
+    shown = admin.get(page("mailinglist", "changelist")).content.decode()
+    assert "3 subscribed, 1 unsubscribed" in shown
+    assert "0 subscribed" in shown
+
+
+def test_deleting_a_recipient_counts_what_goes_along(admin: Client, world: World) -> None:
+    url = page("recipient", "delete", world.recipient)
+    assert "Subscription: 1" in admin.get(url).content.decode()
+    admin.post(url, {"post": "yes"})
+    assert not Recipient.objects.filter(pk=world.recipient.pk).exists()
+    assert world.run.deliveries.count() == 7  # what was sent to them stays
+
+
+def test_who_unsubscribed_is_kept_so_that_it_is_not_forgotten(admin: Client, world: World) -> None:
+    Subscription.objects.filter(pk=world.subscription.pk).update(state="unsubscribed")
+    url = page("recipient", "delete", world.recipient)
+    for answer in (admin.get(url, follow=True), admin.post(url, {"post": "yes"}, follow=True)):
+        assert f"has unsubscribed from “{world.mailing_list.name}” and is kept" in said(answer)[0]
+    assert Recipient.objects.filter(pk=world.recipient.pk).exists()
+
+
+def test_recipients_are_not_deleted_in_bulk(admin: Client, world: World) -> None:
+    Subscription.objects.filter(pk=world.subscription.pk).update(state="unsubscribed")
+    url, before = page("recipient", "changelist"), Recipient.objects.count()
+    chosen = {"action": "delete_selected", "_selected_action": [world.recipient.pk], "post": "yes"}
+    assert "delete_selected" not in admin.get(url).content.decode()
+    admin.post(url, chosen)
+    assert Recipient.objects.count() == before
+
+
+def test_a_list_in_use_is_kept(admin: Client, world: World) -> None:
+    answer = admin.post(
+        page("mailinglist", "delete", world.mailing_list), {"post": "yes"}, follow=True
+    )
+    assert "is used by “Weekly news”" in said(answer)[0]
+    assert MailingList.objects.filter(pk=world.mailing_list.pk).exists()

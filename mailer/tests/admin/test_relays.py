@@ -1,0 +1,168 @@
+"""A relay's password goes in and never comes out."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.test import Client
+from django.utils import timezone
+from pytest_django import DjangoCaptureOnCommitCallbacks
+
+from mailer import tasks
+from mailer.models import Relay
+from mailer.tests import factories
+
+from .conftest import World, confirm, form_data, page, said
+
+pytestmark = pytest.mark.database
+
+SECRET = "correct-horse-battery"
+FIELDS = {
+    "name": "Provider",
+    "host": "smtp.p.example",
+    "port": "587",
+    "security": "starttls",
+    "username": "mailroom",
+    "connections": "4",
+}
+
+
+def test_a_password_is_kept_encrypted_and_never_shown(admin: Client) -> None:
+    answer = admin.post(page("relay", "add"), {**FIELDS, "password": SECRET}, follow=True)
+    relay = Relay.objects.get()
+    assert relay.get_password() == SECRET
+    assert SECRET not in relay.password_encrypted
+    url = page("relay", "change", relay)
+    admin.post(url, {**FIELDS, "password": f"{SECRET}2", "port": "25"})
+    seen = [answer.content.decode()]
+    seen += [
+        admin.get(page("relay", view, relay)).content.decode() for view in ("change", "history")
+    ]
+    seen += [admin.get(page("relay", "changelist")).content.decode()]
+    seen += [entry.change_message for entry in LogEntry.objects.all()]
+    # Not even when the form comes back with an error.
+    seen.append(admin.post(url, {**FIELDS, "password": SECRET, "port": ""}).content.decode())
+    relay.refresh_from_db()
+    for text in seen:
+        assert SECRET not in text
+        assert relay.password_encrypted not in text
+    assert "One is stored" in seen[1]
+
+
+def test_an_empty_password_keeps_the_stored_one(admin: Client, world: World) -> None:
+    admin.post(page("relay", "change", world.relay), {**FIELDS, "password": ""})
+    world.relay.refresh_from_db()
+    assert world.relay.username == "mailroom"
+    assert world.relay.get_password() == "correct-horse"
+
+
+def test_a_password_is_forgotten_on_demand(admin: Client, world: World) -> None:
+    url = page("relay", "change", world.relay)
+    both = admin.post(url, {**FIELDS, "password": "x", "forget_password": "on"})
+    assert "choose one" in both.content.decode()
+    admin.post(url, {**FIELDS, "forget_password": "on"})
+    world.relay.refresh_from_db()
+    assert world.relay.password_encrypted == ""
+    assert "None is stored" in admin.get(url).content.decode()
+
+
+def test_the_environment_is_shown_without_its_login(admin: Client, settings: Any) -> None:
+    from site_config.settings.environment import RelayURL
+
+    settings.RELAY_URL = RelayURL("relay.env.example", 2525, "tls", "env-user", "env-secret")
+    relay = factories.make_relay()
+    for url in (page("relay", "changelist"), page("relay", "change", relay)):
+        shown = admin.get(url).content.decode()
+        assert "relay.env.example:2525" in shown
+        assert "env-user" not in shown
+        assert "env-secret" not in shown
+
+
+def test_a_viewer_sees_no_password_field(world: World, login: Any) -> None:
+    client: Client = login("view")
+    shown = client.get(page("relay", "change", world.relay)).content.decode()
+    assert "smtp.p.example" in shown
+    assert "assword" not in shown.partition("<main")[2]
+
+
+def test_a_relay_in_use_is_kept(admin: Client, world: World) -> None:
+    answer = admin.post(page("relay", "delete", world.relay), {"post": "yes"}, follow=True)
+    assert "is kept" in said(answer)[0]
+    assert Relay.objects.filter(pk=world.relay.pk).exists()
+
+
+@pytest.fixture
+def paused(world: World) -> Relay:
+    relay = world.relay
+    relay.paused_until = timezone.now() + timedelta(minutes=15)
+    relay.pause_reason, relay.failures_in_a_row = "535 authentication failed", 4
+    relay.save()
+    return relay
+
+
+@pytest.fixture
+def rung(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Filled when workers are told that there is something to do."""
+    rung: list[bool] = []
+    monkeypatch.setattr(tasks, "_ring", lambda: rung.append(True))
+    return rung
+
+
+def _trouble(relay: Relay) -> tuple[bool, str, int]:
+    relay.refresh_from_db()
+    return relay.paused_until is not None, relay.pause_reason, relay.failures_in_a_row
+
+
+def test_a_paused_relay_is_tried_now(
+    admin: Client,
+    paused: Relay,
+    rung: list[bool],
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    url = page("relay", "do_try_now", paused)
+    assert url in admin.get(page("relay", "change", paused)).content.decode()
+    assert "535 authentication failed" in admin.get(url).content.decode()
+    with django_capture_on_commit_callbacks(execute=True):
+        assert said(confirm(admin, url)) == ["“Provider” is tried again now."]
+    assert _trouble(paused) == (False, "", 0)
+    assert rung
+    assert url not in admin.get(page("relay", "change", paused)).content.decode()
+    assert "tried again now" in admin.get(page("relay", "history", paused)).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("changes", "resumed"),
+    [
+        ({"host": "smtp2.p.example"}, True),
+        ({"port": "2525"}, True),
+        ({"security": "tls"}, True),
+        ({"username": "other"}, True),
+        ({"password": "right at last"}, True),
+        ({"forget_password": "on"}, True),
+        ({"from_environment": "on"}, True),
+        ({"name": "Other"}, False),
+        ({"connections": "2", "rate_per_second": "5"}, False),
+    ],
+)
+def test_a_relay_that_was_put_right_is_tried_at_once(
+    admin: Client,
+    paused: Relay,
+    rung: list[bool],
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+    *,
+    changes: dict[str, str],
+    resumed: bool,
+) -> None:
+    url = page("relay", "change", paused)
+    data = form_data(admin, url) | changes
+    with django_capture_on_commit_callbacks(execute=True):
+        assert admin.post(url, data).status_code == 302
+    assert (_trouble(paused) == (False, "", 0)) is resumed
+    assert bool(rung) is resumed
+
+
+def test_the_rate_is_said_to_be_of_all_mail_through_it(admin: Client) -> None:
+    shown = admin.get(page("relay", "add")).content.decode()
+    assert shown.count("for all mail through it") == 2
+    assert "workers" not in shown

@@ -1,0 +1,5 @@
+"""Fixtures for mailer's tests."""
+
+from .ledger import engine
+
+__all__ = ["engine"]

@@ -1,0 +1,127 @@
+"""The same services from a shell."""
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from kombu.exceptions import OperationalError
+
+from mailer import tasks
+from mailer.models import MailingList, Recipient, Run, TestMessage
+from mailer.tests.factories import make_mailing, make_message, make_relay, make_run
+from mailer.tests.ledger import Engine, send_all
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
+
+
+def run_command(*arguments: str) -> str:
+    output = StringIO()
+    call_command(*arguments, stdout=output, stderr=StringIO())
+    return output.getvalue()
+
+
+def test_import_recipients(tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("address,name\nann@people.example,Ann\nnobody,X\n")
+    said = run_command("import_recipients", str(path), "--list", "New list")
+    assert "1 created, 0 updated, 0 unchanged, 1 rejected" in said
+    rejected = (tmp_path / "people.csv.rejected.csv").read_text().splitlines()
+    assert rejected[0] == "address,name,rejected_line,rejected_reason"
+    assert rejected[1].startswith("nobody,X,3,")
+    assert MailingList.objects.get(name="New list").recipients.count() == 1
+
+
+def test_import_of_what_is_no_csv_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(CommandError, match="Nothing was changed"):
+        run_command("import_recipients", str(path), "--list", "New list")
+    with pytest.raises(CommandError, match=r"such file or directory\. Nothing was changed") as no:
+        run_command("import_recipients", str(tmp_path / "absent.csv"), "--list", "New list")
+    assert "UTF-8" not in str(no.value)
+    path.write_text("address\n")
+    said = run_command("import_recipients", str(path), "--list", "New list")
+    assert "no list “New list” was made" in said
+    path.write_text("address\nann@people.example\n")
+    with pytest.raises(CommandError, match="--list"):
+        run_command("import_recipients", str(path), "--list", "")
+    assert not MailingList.objects.exists()
+    assert not Recipient.objects.exists()
+
+
+def test_start_mailing_prints_the_runs_id() -> None:
+    mailing = make_mailing(recipients=1, name="Weekly")
+    run = Run.objects.get(pk=int(run_command("start_mailing", "Weekly")))
+    assert (run.mailing, run.trigger, run.state) == (mailing, "command", "scheduled")
+    with pytest.raises(CommandError, match="There are: “Weekly”"):
+        run_command("start_mailing", "Monthly")
+
+
+def test_run_report(engine: Engine) -> None:
+    run = make_run(recipients=3)
+    send_all(run)
+    report = json.loads(run_command("run_report", str(run.pk), "--json"))
+    assert report["state"] == "finished"
+    assert (report["total"], report["by_state"]["sent"], report["failures"]) == (3, 3, [])
+    assert report["started"] <= report["finished"]
+    assert "total: 3" in run_command("run_report", str(run.pk))
+    with pytest.raises(CommandError, match="no run"):
+        run_command("run_report", "0")
+
+
+def test_next_sends() -> None:
+    make_mailing(
+        name="Weekly",
+        enabled=True,
+        schedule_kind="crontab",
+        schedule_expression="0 9 * * 1",
+        schedule_zone="Asia/Taipei",
+    )
+    lines = run_command("next_sends", "Weekly", "--count", "3").splitlines()
+    assert len(lines) == 3
+    assert all(line.startswith("Mon ") and "09:00 CST" in line for line in lines)
+
+
+def test_send_test_refuses_what_cannot_be_sent() -> None:
+    make_message("Hello")
+    make_relay(name="Provider")
+    with pytest.raises(CommandError, match=r"no relay “Other”\. There are: “Provider”"):
+        run_command("send_test", "Hello", "ann@people.example", "--relay", "Other")
+    with pytest.raises(CommandError, match="not an e-mail address"):
+        run_command("send_test", "Hello", "nobody")
+    with pytest.raises(CommandError, match="no message"):
+        run_command("send_test", "Bye", "ann@people.example")
+    assert not TestMessage.objects.exists()
+
+
+def test_send_test_prints_the_tasks_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_message("Hello")
+    make_relay()
+    make_relay(name="Provider")
+    published: list[str] = []
+
+    def publish(*_: object, task_id: str) -> Any:
+        published.append(task_id)
+        return TestMessage()
+
+    monkeypatch.setattr(tasks.send_test, "apply_async", publish)
+    said = run_command("send_test", "Hello", "ann@PEOPLE.example", "--relay", "Provider").strip()
+    test = TestMessage.objects.get()
+    assert str(test.relay) == "Provider"
+    assert (test.address, test.task_id, published) == ("ann@people.example", said, [said])
+
+
+def test_send_test_says_when_the_broker_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_message("Hello")
+    make_relay()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(tasks.send_test, "apply_async", refuse)
+    with pytest.raises(CommandError, match="Nothing was sent"):
+        run_command("send_test", "Hello", "ann@people.example")
+    assert not TestMessage.objects.exists()
