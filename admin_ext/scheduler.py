@@ -53,6 +53,7 @@ class Scheduler(DatabaseScheduler):  # type: ignore[misc]
         self.name = f"{host}:{pid}"
         self.holder = f"{self.name}:{secrets.token_hex(4)}"
         self.leads = False
+        self._closed = False
         self._started_at = timezone.now()
         self._renew_at = self._beat_at = 0.0
         self._lease_seconds = beat_lease().total_seconds()
@@ -67,6 +68,10 @@ class Scheduler(DatabaseScheduler):  # type: ignore[misc]
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Fire one due task, if this is the leader; how long to sleep, in seconds."""
+        if self._closed:
+            # The signal's SystemExit came to nothing: it fell into a function that SQLite had
+            # called, which makes a database error of it. So it is raised once more.
+            raise SystemExit
         try:
             self._keep_lease()
             self._beat()
@@ -111,6 +116,7 @@ class Scheduler(DatabaseScheduler):  # type: ignore[misc]
     def close(self) -> None:
         """Let another take over at once."""
         super().close()
+        self._closed = True
         # Called from a signal handler, perhaps in the middle of a query: so in a thread, which has
         # a connection of its own. Beat calls it again on its way out, if the first came to nothing.
         apart = threading.Thread(target=self._let_go_apart, daemon=True)

@@ -269,6 +269,24 @@ def test_a_clean_end_lets_another_take_over_at_once(make_beat: Callable[[], Beat
     assert second.leads
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_signal_whose_exit_sqlite_swallowed_ends_it_all_the_same(
+    make_beat: Callable[[], Beat], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beat = make_beat()
+
+    def told_to_end(*_: object, **__: object) -> bool:
+        beat.close()  # as Celery's handler does it, and then raises SystemExit …
+        raise OperationalError("user-defined function raised exception")  # … of which SQLite made
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Lease.objects, "take", told_to_end)
+        assert beat.tick() <= 1
+    with pytest.raises(SystemExit):
+        beat.tick()
+    assert not Lease.objects.exists(), "it took the lease again after it had let go"
+
+
 def test_a_lease_is_one_holders_until_it_ends() -> None:
     take, long = Lease.objects.take, timedelta(seconds=60)
     assert take(LEASE_NAME, holder="a", duration=long)

@@ -15,6 +15,17 @@ _VARIABLE = re.compile(
 )
 
 
+class _Loader(yaml.SafeLoader):
+    """With compose's own tag: what the file before said of this is taken back."""
+
+
+class _Reset(list[Any]):
+    pass
+
+
+_Loader.add_constructor("!reset", lambda *_: _Reset())
+
+
 class UnresolvedError(Exception):
     """compose would refuse to start, or fill in nothing where something was meant."""
 
@@ -55,6 +66,8 @@ def merge(base: Any, over: Any, *, under: str = "") -> Any:
     if isinstance(base, dict) and isinstance(over, dict):
         both = {key: merge(base[key], over[key], under=key) for key in base.keys() & over.keys()}
         return base | over | both
+    if isinstance(over, _Reset):
+        return []
     if isinstance(base, list) and isinstance(over, list) and under not in {"command", "test"}:
         return base + over
     return over
@@ -63,7 +76,7 @@ def merge(base: Any, over: Any, *, under: str = "") -> Any:
 def read_raw(*names: str) -> dict[str, Any]:
     read: dict[str, Any] = {}
     for name in names or ("compose.yaml",):
-        read = merge(read, yaml.safe_load((ROOT / name).read_text(encoding="utf-8")))
+        read = merge(read, yaml.load((ROOT / name).read_text(encoding="utf-8"), _Loader))
     return read
 
 

@@ -91,9 +91,11 @@ class Arrangement:
         return self.run(name, words).returncode == 0
 
     def stop(self, name: str) -> int:
-        process = self.running.pop(name)
+        process = self.running[name]
         process.terminate()
-        return process.wait(seconds(self.services[name].get("stop_grace_period", "10s")))
+        code = process.wait(seconds(self.services[name].get("stop_grace_period", "10s")))
+        del self.running[name]
+        return code
 
     def log(self, name: str) -> str:
         return (self.logs / f"{name}.log").read_text()[-3000:]

@@ -163,6 +163,7 @@ def test_redis_is_one_change() -> None:
         assert services[name]["environment"]["DATABASE_URL"].endswith("@postgres:5432/mailroom")
     assert services["broker"]["image"].startswith("redis:")
     assert services["broker"]["command"][0] == "redis-server"
+    assert services["broker"]["ports"] == []
 
 
 def test_docker_compose_agrees(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def test_every_process_is_replaced_in_the_middle_of_a_run(site: Site, inbox: Inb
 
     site.manage("migrate", "--no-input")
     site.stop(control), site.start_control()
-    site.stop(beat, seconds=120), site.start_beat()  # it may wait for SQLite's lock
+    site.stop(beat), site.start_beat()
     for worker in workers:
         site.stop(worker), site.start_worker()
         so_far = len(inbox.accepted)
