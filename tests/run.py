@@ -92,10 +92,11 @@ def make_suites(database: str) -> list[Suite]:
         Suite(
             "PostgreSQL",
             "database and not browser",
+            processes=3,
             needs=frozenset({"PostgreSQL"}),
             environment=postgres,
         ),
-        Suite("system", "system and not servers"),
+        Suite("system", "system and not servers", processes=3),
         *(
             Suite(
                 f"system on PostgreSQL and {broker}",
