@@ -63,6 +63,7 @@ def send_batch(self: Task[..., dict[str, int]], batch_id: int) -> dict[str, int]
         worker=self.request.hostname or "",
         clock=timezone.now,
         stopping=lambda: _stopping[0] == 1,
+        processes=live_processes(settings.CELERY_TASK_DEFAULT_QUEUE, timezone.now()),
     )
     ring_after_commit()
     return outcomes

@@ -51,6 +51,11 @@ class Conversation:
     broken: Break | None = None
     detail: str = ""
 
+    @property
+    def ends_connection(self) -> bool:
+        """Whether nothing more can be said on the connection."""
+        return self.reply is None or self.reply.code == 421
+
 
 def parse_reply(code: int, text: bytes) -> Reply:
     """Make a Reply of a code and the lines after it (RFC 5321 §4.2, RFC 2034 §4)."""

@@ -30,6 +30,40 @@ def ask(wire: Wire, stage: Stage, command: str | None, *, expected: int = 2) -> 
     return expect(stage, code, text, expected)
 
 
+def hear(
+    wire: Wire, stage: Stage, command: bytes | None = None, *, hoped: int = 2
+) -> Conversation | None:
+    """As ask(), but None where the reply's first digit is `hoped`, else how it ended."""
+    try:
+        if command is not None:
+            send(wire, stage, command)
+        code, text = wire.getreply()
+        if code // 100 == hoped:
+            return None
+        expect(stage, code, text, hoped)
+    except EndedError as ended:
+        return ended.conversation
+    except (OSError, smtplib.SMTPException) as error:
+        return broken(stage, error).conversation
+    return None
+
+
+def conclude(wire: Wire, stage: Stage) -> Conversation:
+    """The reply, good or bad, or how the connection broke."""
+    try:
+        return ask(wire, stage, None)
+    except EndedError as ended:
+        return ended.conversation
+
+
+def unasked(wire: Wire, stage: Stage) -> Conversation:
+    """What the relay says though it was not its turn: a refusal, or a break."""
+    said = conclude(wire, stage)
+    if said.reply and said.reply.code < 400:
+        return broken(stage, GarbageReply("a reply before the end of the message")).conversation
+    return said
+
+
 def send(wire: Wire, stage: Stage, data: bytes) -> None:
     """Write all of it. Raises EndedError."""
     try:

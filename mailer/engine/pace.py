@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -9,7 +10,7 @@ _NAP = 0.25  # seconds between two looks at whether to go on
 
 
 class Pace:
-    """At most `per_second` messages a second, evenly; None is as fast as it goes."""
+    """At most `per_second` messages a second, evenly, None as fast as it goes. Threads share it."""
 
     def __init__(
         self,
@@ -24,17 +25,23 @@ class Pace:
         self._monotonic = monotonic
         self._sleep = sleep
         self._next = float("-inf")
+        self._lock = threading.Lock()
+
+    @property
+    def is_free(self) -> bool:
+        """Whether there is nothing to wait for."""
+        return not self._interval
 
     def wait(self, may_continue: Callable[[], bool]) -> bool:
         """Wait for the next message's turn. False where `may_continue` said no meanwhile."""
-        if not self._interval:
+        if self.is_free:
             return may_continue()
-        while (remaining := self._next - self._monotonic()) > 0:
+        with self._lock:
+            # From now, not from when it was due: time lost is not made up for in a burst.
+            turn = max(self._next, self._monotonic())
+            self._next = turn + self._interval
+        while (remaining := turn - self._monotonic()) > 0:
             if not may_continue():
                 return False
             self._sleep(min(remaining, _NAP))
-        if not may_continue():
-            return False
-        # From now, not from when it was due: time lost waiting is not made up for in a burst.
-        self._next = self._monotonic() + self._interval
-        return True
+        return may_continue()

@@ -1,36 +1,58 @@
-"""Hand one message at a time to a relay, and know how far it got."""
+"""A connection to a relay, turn by turn, each turn knowing how far it got."""
 
 from __future__ import annotations
 
 import smtplib
-from types import TracebackType
-from typing import Self
+from contextlib import suppress
+from dataclasses import dataclass
 
-from mailer.engine.conversation import Conversation, Stage
-from mailer.engine.exchange import EndedError, ask, broken, send
+from mailer.engine.conversation import Break, Conversation, Stage
+from mailer.engine.exchange import EndedError, broken, conclude, hear, unasked
 from mailer.engine.handshake import open_wire
 from mailer.engine.relay import RelayAddress
-from mailer.engine.wire import GarbageReply, Wire
+from mailer.engine.transaction import Transaction, stuff_dots
+from mailer.engine.wire import Wire
+
+_DOT = b".\r\n"
+_RSET = b"RSET\r\n"
+_LONG_TEXT = 65_536  # octets; a relay may well refuse such a one before its end
+_STEPS = ((Stage.MAIL, 2), (Stage.RCPT, 2), (Stage.DATA, 3))  # with the reply each hopes for
+_LIES = (Break.TIMED_OUT, Break.GARBAGE)  # replies fewer or other than the commands
+_MIXED_UP = Conversation(
+    Stage.DOT, None, Break.GARBAGE, "the relay offers PIPELINING, but does not answer each command"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What became of a text, and of an envelope.
+
+    `refusal` is None where the envelope was taken: its text has to follow in the next turn.
+    `untouched`: it was not taken, and the relay cannot have looked at it.
+    """
+
+    text: Conversation | None = None
+    refusal: Conversation | None = None
+    untouched: bool = False
 
 
 class Connection:
-    """A connection to a relay, kept for many transactions. A reply is a value, never an error."""
+    """Keeps a connection for many transactions. A reply is a value, never an error.
+
+    In turns of write() and read(). Where the relay offers PIPELINING (RFC 2920), a turn carries
+    the text of one transaction and the envelope of the next; else it carries one of the two.
+    """
 
     def __init__(self, relay: RelayAddress) -> None:
         self.relay = relay
+        self.trusts_pipelining = True
+        self.transactions = 0  # begun since it was opened
         self._wire: Wire | None = None
-        self._needs_reset = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.quit()
+        self._lead = b""  # has to be said before the next envelope
+        self._proven = False  # it has shown that it answers whatever comes behind a text
+        self._text: Transaction | None = None
+        self._envelope: Transaction | None = None
+        self._failed: Conversation | None = None
 
     @property
     def eight_bit(self) -> bool:
@@ -41,6 +63,16 @@ class Connection:
     def smtputf8(self) -> bool:
         """Whether the relay takes non-ASCII local parts (RFC 6531)."""
         return self.eight_bit and self._wire is not None and self._wire.has_extn("smtputf8")
+
+    @property
+    def pipelines(self) -> bool:
+        """Whether a text and an envelope may share a turn."""
+        offered = self._wire is not None and self._wire.has_extn("pipelining")
+        return offered and self.trusts_pipelining
+
+    @property
+    def is_open(self) -> bool:
+        return self._wire is not None
 
     def is_alive(self) -> bool:
         """Whether the connection is open and the relay has not spoken or closed since."""
@@ -55,33 +87,68 @@ class Connection:
             return ended.conversation
         return None
 
-    def submit(self, envelope_sender: str, recipient: str, data: bytes) -> Conversation:
-        """Send one message to one recipient (RFC 5321 §3.3).
+    def write(self, text: Transaction | None, envelope: Transaction | None) -> None:
+        """Hand over the text of the transaction whose envelope was taken, and the next envelope.
 
-        Never blames the recipient for more than the relay said; see verdict.judge.
-        `data` comes from Frame.build: only CRLF ends a line, dots are not stuffed yet.
-        Raises ValueError for an address that would break the protocol, RuntimeError where the
-        connection is not open: both are bugs of the caller.
+        read() has to follow; it also tells what went wrong in here.
         """
-        if self._wire is None:
-            raise RuntimeError("the connection is not open")
-        _refuse_unsafe(envelope_sender, recipient)
+        wire = self._opened()
+        if text and envelope and not self.pipelines:
+            raise RuntimeError("without PIPELINING a turn is a text or an envelope")
+        self._text, self._envelope, self._failed = text, envelope, None
+        body = b""
+        if text:
+            body, self._lead = stuff_dots(text.data), _DOT
+            if wire.has_spoken():  # it refused or left before the text: surely not accepted
+                self._failed = unasked(wire, Stage.BODY)
+                return
+        commands = b""
+        if envelope:
+            self.transactions += 1
+            if self.pipelines:
+                commands = b"".join(envelope.commands(eight_bit=self.eight_bit))
         try:
-            return self._transaction(self._wire, envelope_sender, recipient, data)
-        except EndedError as ended:
-            reply = ended.conversation.reply
-            if reply is None or reply.code == 421 or ended.conversation.stage is Stage.BODY:
-                self.close()
-            return ended.conversation
+            if len(body) > _LONG_TEXT:
+                wire.send(body)
+                if wire.has_spoken():  # "too big", say: without its dot it is not accepted
+                    self._failed = unasked(wire, Stage.BODY)
+                    return
+                body = b""
+            wire.send(body + self._lead + commands)
+        except OSError as error:
+            stage = Stage.MAIL
+            if text:
+                stage = Stage.DOT if wire.sent > len(body) else Stage.BODY
+            self._failed = broken(stage, error).conversation
+
+    def read(self) -> Turn:
+        """What the relay says to what was written. The connection may be closed afterwards."""
+        wire = self._opened()
+        if self._failed:
+            return self._end(self._failed)
+        lead, self._lead = self._lead, b""
+        text = None
+        if self._text:
+            wire.patience = self.relay.final_timeout
+            text = conclude(wire, Stage.DOT)
+            wire.patience = self.relay.command_timeout
+            if text.ends_connection:
+                return self._end(text)
+        elif lead:
+            refused = hear(wire, Stage.MAIL)
+            # Refusing a lone dot, which has no recipient, is right. RSET cannot be refused.
+            if refused and (refused.ends_connection or lead == _RSET):
+                return self._end(Conversation(Stage.MAIL, None, Break.LOST, "RSET failed"))
+        if not self._envelope:
+            return Turn(text)
+        return self._weigh(wire, text, *self._hear_envelope(wire, self._envelope))
 
     def quit(self) -> None:
         """Say goodbye. What the relay answers no longer matters."""
         if self._wire is not None:
-            try:
+            with suppress(OSError, smtplib.SMTPException):  # every message already has its reply
                 self._wire.patience = min(5.0, self.relay.command_timeout)
                 self._wire.docmd("QUIT")
-            except (OSError, smtplib.SMTPException):
-                pass  # every message already has its reply
         self.close()
 
     def close(self) -> None:
@@ -89,52 +156,59 @@ class Connection:
         if self._wire is not None:
             self._wire.sock.close()
         self._wire = None
-        self._needs_reset = False
+        self._lead = b""
+        self._proven = False
+        self.transactions = 0
 
-    def _transaction(
-        self, wire: Wire, envelope_sender: str, recipient: str, data: bytes
-    ) -> Conversation:
-        if self._needs_reset:
-            self._reset(wire)
-        options = " BODY=8BITMIME" if self.eight_bit else ""
-        if not (envelope_sender + recipient).isascii():
-            options += " SMTPUTF8"
-        ask(wire, Stage.MAIL, f"MAIL FROM:<{envelope_sender}>{options}")
-        self._needs_reset = True
-        ask(wire, Stage.RCPT, f"RCPT TO:<{recipient}>")
-        ask(wire, Stage.DATA, "DATA", expected=3)
-        send(wire, Stage.BODY, stuff_dots(data))
-        if wire.has_spoken():
-            # A reply or a drop before the dot: not accepted for certain, so do not send the dot.
-            ask(wire, Stage.BODY, None)
-            raise broken(Stage.BODY, GarbageReply("a reply before the end of the message"))
-        send(wire, Stage.DOT, b".\r\n")
-        wire.patience = self.relay.final_timeout
-        try:
-            self._needs_reset = False
-            return ask(wire, Stage.DOT, None)
-        finally:
-            wire.patience = self.relay.command_timeout
+    def _opened(self) -> Wire:
+        if self._wire is None:
+            raise RuntimeError("the connection is not open")
+        return self._wire
 
-    def _reset(self, wire: Wire) -> None:
-        """End the refused transaction; now, so that a slow RSET delays no outcome."""
-        try:
-            ask(wire, Stage.MAIL, "RSET")
-        except EndedError as ended:
-            # Whatever it answered, it says nothing about the next message: a dead connection.
-            raise broken(Stage.MAIL, ConnectionError("RSET failed")) from ended
-        self._needs_reset = False
+    def _hear_envelope(
+        self, wire: Wire, envelope: Transaction
+    ) -> tuple[Conversation | None, Conversation | None]:
+        """The first refusal, and what ended the connection; None where there was none."""
+        pipelined = self.pipelines
+        commands = envelope.commands(eight_bit=self.eight_bit)
+        refusal: Conversation | None = None
+        for (stage, hoped), command in zip(_STEPS, commands, strict=True):
+            said = hear(wire, stage, None if pipelined else command, hoped=hoped)
+            if said is None:
+                if refusal and stage is Stage.DATA:
+                    self._lead = _DOT  # it waits for a text to nobody (RFC 2920 §3.1)
+                continue
+            refusal = refusal or said
+            if said.ends_connection:
+                return refusal, said
+            self._lead = _RSET
+            if not pipelined:
+                break
+        return refusal, None
 
+    def _weigh(
+        self,
+        wire: Wire,
+        text: Conversation | None,
+        refusal: Conversation | None,
+        end: Conversation | None,
+    ) -> Turn:
+        """Doubt the replies of a relay that has not shown yet that its PIPELINING is true."""
+        doubtful = self.pipelines and not self._proven
+        lied = doubtful and (end.broken in _LIES if end else wire.has_spoken())
+        if end or lied:
+            self.close()
+        if lied:
+            self.trusts_pipelining = False
+            return Turn(text and _MIXED_UP, untouched=True)
+        self._proven = self._proven or (text is not None and end is None)
+        return Turn(text, refusal)
 
-def stuff_dots(data: bytes) -> bytes:
-    """Double the dot that begins a line, end with CRLF (RFC 5321 §4.5.2)."""
-    stuffed = data.replace(b"\r\n.", b"\r\n..")
-    if stuffed.startswith(b"."):
-        stuffed = b"." + stuffed
-    return stuffed if stuffed.endswith(b"\r\n") else stuffed + b"\r\n"
-
-
-def _refuse_unsafe(*addresses: str) -> None:
-    for address in addresses:
-        if any(c in address for c in "\r\n\0<>") or not address.isprintable():
-            raise ValueError("an envelope address holds a character that would end the command")
+    def _end(self, conversation: Conversation) -> Turn:
+        """The connection is over before the relay came to the envelope."""
+        if self._text and self._envelope and not self._proven and conversation.broken in _LIES:
+            self.trusts_pipelining = False  # it may have taken the envelope for more of the text
+        self.close()
+        if not self._text:
+            return Turn(refusal=conversation)
+        return Turn(conversation, untouched=self._envelope is not None)

@@ -23,16 +23,20 @@ class Wire(smtplib.SMTP):
     def __init__(self, open_socket: socket.socket, *, helo_name: str, patience: float) -> None:
         super().__init__(local_hostname=helo_name)
         self.patience = patience
+        self.sent = 0  # octets of the last send() that may have left
         self._unread = b""
+        self._timeout = 0.0
         self.sock: socket.socket = open_socket
-        # The final dot is a small write behind a large one: Nagle would hold it for 40 ms.
+        # An envelope is a small write behind a large one: Nagle would hold it for 40 ms.
         open_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._poll = select.poll()
+        self._poll.register(open_socket.fileno(), select.POLLIN)
 
     def wrap(self, context: ssl.SSLContext, host: str) -> None:
         """Start TLS and forget everything said before it (RFC 3207 §4.2)."""
         if self._unread:
             raise GarbageReply("the relay sent more than its reply before TLS began")
-        self.sock.settimeout(self.patience)
+        self._set_timeout(self.patience)
         self.sock = context.wrap_socket(self.sock, server_hostname=host)
         self.ehlo_resp = self.helo_resp = None
         self.esmtp_features = {}
@@ -40,8 +44,13 @@ class Wire(smtplib.SMTP):
 
     def send(self, s: str | bytes | bytearray | memoryview) -> None:  # type: ignore[override]
         """Write all of it within `patience` seconds. Raises OSError."""
-        self.sock.settimeout(self.patience)
-        self.sock.sendall(s.encode("ascii") if isinstance(s, str) else s)
+        rest = memoryview(s.encode("ascii") if isinstance(s, str) else s)
+        self.sent, deadline = 0, time.monotonic() + self.patience
+        while rest:
+            self._set_timeout(deadline - time.monotonic())
+            count = self.sock.send(rest)
+            self.sent += count
+            rest = rest[count:]
 
     def getreply(self) -> tuple[int, bytes]:
         """Read one reply, all its lines within `patience` seconds together: (code, text)."""
@@ -63,11 +72,8 @@ class Wire(smtplib.SMTP):
         while (end := self._unread.find(b"\n")) < 0:
             if len(self._unread) > _REPLY_LIMIT:
                 raise GarbageReply(f"an overlong reply line: {self._unread[:80]!r}")
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                raise TimeoutError("timed out")
-            self.sock.settimeout(remaining)
-            received = self.sock.recv(65536)
+            self._set_timeout(deadline - time.monotonic())
+            received = self.sock.recv(16_384)
             if not received:
                 raise ConnectionResetError("the relay closed the connection")
             self._unread += received
@@ -79,15 +85,23 @@ class Wire(smtplib.SMTP):
         if self._unread:
             return True
         pending = isinstance(self.sock, ssl.SSLSocket) and self.sock.pending() > 0
-        poll = select.poll()
-        poll.register(self.sock, select.POLLIN)
-        if not pending and not poll.poll(0):
+        if not pending and not self._poll.poll(0):
             return False
         self.sock.settimeout(0)
+        self._timeout = 0.0
         try:
-            self._unread = self.sock.recv(65536)
+            self._unread = self.sock.recv(16_384)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return False  # a TLS record without data, such as a session ticket
         except OSError:
             return True
         return True
+
+    def _set_timeout(self, seconds: float) -> None:
+        """Raises TimeoutError when there are none left. Each setting is a system call, so one
+        that is a tenth off is left as it is."""
+        if seconds <= 0:
+            raise TimeoutError("timed out")
+        if not 0.9 <= self._timeout / seconds <= 1.1:
+            self.sock.settimeout(seconds)
+            self._timeout = seconds

@@ -4,10 +4,11 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from mailer.engine.frame import Frame, FrameSpec
+from mailer.engine.kept import KeptConnections
 from mailer.engine.pace import Pace
 from mailer.engine.preflight import LimitReached, render_bounded
 from mailer.engine.render import Content, TemplateProblem, compile_content
-from mailer.engine.sender import Sender
+from mailer.engine.sender import Composer, Sender
 from mailer.exceptions import NotPossible
 from mailer.models import MessageVersion, Recipient, Relay, Run
 from mailer.states import SubscriptionState
@@ -17,18 +18,24 @@ from .relays import relay_address
 #: The sender's part of Feedback-ID, 5 to 15 characters, the same for all mail (Gmail).
 FEEDBACK_SENDER = "mailroom"
 
+_kept = KeptConnections()
 
-def open_sender(run: Run, relay: Relay) -> Sender:
+
+def open_sender(run: Run, relay: Relay, *, connections: int) -> Sender:
     """A sender for this run's frozen content; use it in a with statement."""
     version = run.message_version
     if version is None:
         raise NotPossible(_("Run %(run)s has no content.") % {"run": run.pk})
     return Sender(
         relay_address(relay),
-        Frame(run_frame(run, version)),
-        compile_content(content_of(version)),
-        envelope_sender=lambda _message: version.from_address,
+        Composer(
+            Frame(run_frame(run, version)),
+            compile_content(content_of(version)),
+            envelope_sender=lambda _message: version.from_address,
+        ),
+        connections=connections,
         pace=Pace(relay.rate_per_second),
+        kept=_kept,
     )
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from django.conf import settings
 from django.db import Error, connection
 
-from mailer.engine.sender import Outcome, Outgoing, Result, Sender
+from mailer.engine.sender import Result, Sender
 from mailer.models import Batch
 
 from .claiming import Claim, claim_batch, is_sending
@@ -32,8 +32,11 @@ def send_batch(
     worker: str,
     clock: Callable[[], datetime],
     stopping: Callable[[], bool],
+    processes: int = 1,
 ) -> dict[str, int]:
     """Send a batch and say how many deliveries became what; {} when there was nothing to claim.
+
+    `processes` share the relay's connections evenly, so that all of them together keep its limit.
 
     A batch that cannot be sent at all, or stumbles over a mistake of ours, holds its run and says
     why. A worker that dies in here leaves its lease; the reaper then calls what lies below the
@@ -46,7 +49,11 @@ def send_batch(
     try:
         with (
             kept_alive(claim, clock=clock),
-            open_sender(claim.batch.run, claim.batch.relay) as sender,
+            open_sender(
+                claim.batch.run,
+                claim.batch.relay,
+                connections=max(1, claim.batch.relay.connections // max(1, processes)),
+            ) as sender,
         ):
             _send_windows(claim, sender, results, clock=clock, stopping=stopping)
     except Exception as error:
@@ -72,8 +79,11 @@ def _send_windows(
     end = time.monotonic() + settings.MAILER_BATCH_SECONDS
     go_on = not relay.is_paused(now=clock())
 
+    def may_offer() -> bool:
+        return claim.is_held() and not stopping()
+
     def may_continue() -> bool:
-        return claim.is_held() and not watch.is_halted() and not stopping()
+        return may_offer() and not watch.is_halted()
 
     watch, per_second = RunWatch(claim.batch.run_id), FIRST_SPEED
     while True:
@@ -90,7 +100,7 @@ def _send_windows(
         if window is None:
             break
         begun = time.monotonic()
-        _send_window(sender, window, results, may_continue, clock=clock)
+        sender.send(window, results, may_continue=may_continue, may_offer=may_offer)
         per_second = len(window) / max(0.001, time.monotonic() - begun)
         go_on = (
             sender.trouble is None
@@ -104,36 +114,6 @@ def _send_windows(
             note_success(relay)
     if sender.trouble:
         note_trouble(claim.batch, sender.trouble, now=clock())
-
-
-def _send_window(
-    sender: Sender,
-    window: Sequence[Outgoing],
-    results: list[Result],
-    may_continue: Callable[[], bool],
-    *,
-    clock: Callable[[], datetime],
-) -> None:
-    """Send a window's messages into `results`. What raises in here is a mistake of ours: the
-    message in hand may have left by then, so it becomes uncertain, and the rest was not touched."""
-    try:
-        # One by one: what came before an error stays in the list.
-        results.extend(sender.send(window, may_continue=may_continue))
-    except Exception as error:
-        if len(results) < len(window):
-            results.append(
-                Result(
-                    seq=window[len(results)].seq,
-                    outcome=Outcome.UNCERTAIN,
-                    code=None,
-                    enhanced_status="",
-                    reply=f"{type(error).__name__} while it was being sent",
-                    problem="interrupted",
-                    suppress="never",
-                    at=clock(),
-                )
-            )
-        raise
 
 
 class RunWatch:

@@ -15,7 +15,7 @@ from admin_ext.conf import kept_for
 from mailer.addresses import normalize_address
 from mailer.engine.frame import Frame
 from mailer.engine.render import TemplateProblem, compile_content
-from mailer.engine.sender import Outcome, Outgoing, Result, Sender
+from mailer.engine.sender import Composer, Outcome, Outgoing, Result, Sender
 from mailer.exceptions import MailerError, NotPossible
 from mailer.models import Message, Recipient, Relay, TestMessage
 
@@ -89,8 +89,9 @@ def send_test_message(test_id: int) -> dict[str, str]:
     if not _move(test, TestMessage.UNSENT, to=TestMessage.Outcome.UNCERTAIN):
         test.refresh_from_db(fields=["outcome"])
         return {"state": test.outcome}  # sent already, or another worker is at it
+    results: list[Result] = []
     with sender:
-        results = list(sender.send([outgoing], may_continue=lambda: True))
+        sender.send([outgoing], results, may_continue=lambda: True)
     return _conclude(test, sender, results[0] if results else None)
 
 
@@ -112,10 +113,12 @@ def _open_sender(test: TestMessage) -> Sender:
         raise NotPossible(str(problem)) from None
     return Sender(
         relay_address(relay),
-        Frame(message_frame(version)),
-        renderer,
-        envelope_sender=lambda _message: version.from_address,
-        clock=timezone.now,
+        Composer(
+            Frame(message_frame(version)),
+            renderer,
+            envelope_sender=lambda _message: version.from_address,
+            clock=timezone.now,
+        ),
     )
 
 

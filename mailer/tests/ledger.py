@@ -1,7 +1,7 @@
 """Driving the ledger in tests: a scripted engine in the place of SMTP, and the invariants."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -34,13 +34,21 @@ class ScriptedSender:
         pass
 
     def send(
-        self, messages: Sequence[Outgoing], *, may_continue: Callable[[], bool]
-    ) -> Iterator[Result]:
+        self,
+        messages: Sequence[Outgoing],
+        results: list[Result],
+        *,
+        may_continue: Callable[[], bool],
+        may_offer: Callable[[], bool],
+    ) -> None:
         for message in messages:
-            if not may_continue():
+            if not may_continue():  # it asks may_offer, too
                 return
             answer = self.script(message)
             if isinstance(answer, BaseException):
+                results.append(
+                    result(message.seq, outcome=Outcome.UNCERTAIN, problem="interrupted")
+                )
                 raise answer
             if isinstance(answer, RelayTrouble):
                 self.trouble = answer
@@ -48,7 +56,7 @@ class ScriptedSender:
             fields = {"outcome": answer} if isinstance(answer, Outcome) else answer
             if fields["outcome"] in {Outcome.SENT, Outcome.UNCERTAIN}:
                 self.taken.append(message.address)
-            yield result(message.seq, **fields)
+            results.append(result(message.seq, **fields))
 
 
 def result(seq: int, *, outcome: Outcome = Outcome.SENT, **fields: Any) -> Result:
@@ -72,7 +80,7 @@ def result(seq: int, *, outcome: Outcome = Outcome.SENT, **fields: Any) -> Resul
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> "Engine":
     engine = Engine()
-    monkeypatch.setattr(sending, "open_sender", lambda _run, _relay: engine.sender())
+    monkeypatch.setattr(sending, "open_sender", lambda _run, _relay, **_: engine.sender())
     return engine
 
 

@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from mailer.engine.frame import Frame, FrameSpec
 from mailer.engine.relay import RelayAddress
 from mailer.engine.render import Content, compile_content
-from mailer.engine.sender import Outgoing, Sender
+from mailer.engine.sender import Composer, Outgoing, Sender
 from mailer.tests.engine.scripted_smtp import ScriptedSMTP
 
 NOW = dt.datetime(2024, 5, 6, 7, 8, 9, tzinfo=dt.UTC)
@@ -97,9 +97,13 @@ def sender_to(relay: RelayAddress, **changes: object) -> Sender:
     renderer = compile_content(
         Content("Hello {{ name }}", "<p>Dear {{ name }}</p>", "Dear {{ name }}")
     )
-    settings: dict[str, object] = {
-        "envelope_sender": lambda message: f"bounces+{message.seq}@example.com",
-        "clock": lambda: NOW,
-        **changes,
-    }
-    return Sender(relay, frame, renderer, **settings)  # type: ignore[arg-type]
+    envelope_sender = changes.pop(
+        "envelope_sender", lambda message: f"bounces+{message.seq}@example.com"
+    )
+    composer = Composer(
+        frame,
+        renderer,
+        envelope_sender=envelope_sender,  # type: ignore[arg-type]
+        clock=lambda: NOW,
+    )
+    return Sender(relay, composer, **changes)  # type: ignore[arg-type]

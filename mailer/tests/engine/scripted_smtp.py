@@ -50,6 +50,7 @@ class ScriptedSMTP:
     tls: ssl.SSLContext | None = None
     implicit_tls: bool = False
     accepts_dropped: bool = True  # whether a message counts as accepted if the reply is withheld
+    data_to_nobody: bool = False  # answers 354 where every recipient was refused (RFC 2920 §3.1)
 
     def __post_init__(self) -> None:
         self.accepted: list[Accepted] = []
@@ -144,6 +145,9 @@ class _Session:
                 self.rcpt = words
             elif command in {"rset", "ehlo"}:
                 self.mail = self.rcpt = ""
+            elif command == "data" and not self.rcpt and not self.server.data_to_nobody:
+                self.client.sendall(b"503 5.5.1 no valid recipients\r\n")
+                continue
             if not self.say(command, line):
                 return
             if command == "starttls" and self.last.startswith(b"220"):
@@ -151,8 +155,8 @@ class _Session:
                 self.client = self.server.tls.wrap_socket(self.client, server_side=True)
                 self.server._open.append(self.client)
                 self.file = self.client.makefile("rb")
-            if command == "mail" and not self.last.startswith(b"2"):
-                self.mail = ""
+            if command in {"mail", "rcpt"} and not self.last.startswith(b"2"):
+                setattr(self, command, "")
             if command == "data" and self.last.startswith(b"354") and not self.take_message():
                 return
             if command == "quit":
@@ -182,6 +186,9 @@ class _Session:
             if not line:
                 return False
             data += line.removeprefix(b".")
+        if not self.rcpt:
+            self.mail = ""
+            return self.reply(b"554 5.5.1 no valid recipients")
         sender, recipient = self.mail.split("<")[1], self.rcpt.split("<")[1]
         message = Accepted(sender.split(">")[0], recipient.split(">")[0], data)
         self.mail = self.rcpt = ""

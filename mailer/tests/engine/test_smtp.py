@@ -5,13 +5,16 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from mailer.engine.conversation import Break, Conversation, Stage
 from mailer.engine.relay import RelayAddress
-from mailer.engine.smtp import Connection, stuff_dots
+from mailer.engine.smtp import Connection
+from mailer.engine.transaction import Transaction, stuff_dots
 from mailer.engine.verdict import Outcome, judge
 from mailer.engine.wire import Wire
 from mailer.tests.engine.conftest import Serve, relay_to
@@ -20,14 +23,44 @@ from mailer.tests.engine.scripted_smtp import DROP, HANG, Answer, ScriptedSMTP
 DATA = b"Subject: x\r\n\r\n.one\r\n..two\r\nlast\r\n"
 
 
-def submit(server: ScriptedSMTP, **changes: object) -> Conversation:
-    with Connection(relay_to(server, **changes)) as connection:
-        return connection.open() or connection.submit("s@example.com", "r@example.org", DATA)
+@contextmanager
+def connected(relay: RelayAddress) -> Iterator[Connection]:
+    connection = Connection(relay)
+    yield connection
+    connection.quit()
+
+
+def submit(
+    connection: Connection,
+    envelope_sender: str = "s@example.com",
+    recipient: str = "r@example.org",
+    data: bytes = DATA,
+) -> Conversation:
+    """One message on its own, in two turns."""
+    transaction = Transaction(envelope_sender, recipient, data)
+    connection.write(None, transaction)
+    turn = connection.read()
+    if turn.untouched:  # its PIPELINING was a lie: once more without
+        assert not connection.is_open
+        assert connection.open() is None
+        connection.write(None, transaction)
+        turn = connection.read()
+    if turn.refusal is None:
+        connection.write(transaction, None)
+        turn = connection.read()
+    conversation = turn.refusal or turn.text
+    assert conversation is not None
+    return conversation
+
+
+def send(server: ScriptedSMTP, **changes: object) -> Conversation:
+    with connected(relay_to(server, **changes)) as connection:
+        return connection.open() or submit(connection)
 
 
 def test_a_message_arrives_as_it_was(serve: Serve) -> None:
     server = serve()
-    conversation = submit(server)
+    conversation = send(server)
     assert judge(conversation).outcome is Outcome.SENT
     assert conversation.reply is not None
     assert conversation.reply.enhanced_status == "2.0.0"
@@ -42,9 +75,9 @@ def test_a_message_arrives_as_it_was(serve: Serve) -> None:
 @pytest.mark.parametrize("reply", [b"451 4.3.0 later", b"550 5.7.1 no", b"421 4.3.2 bye"])
 def test_a_refusal_at_each_stage_is_a_value(serve: Serve, stage: str, reply: bytes) -> None:
     server = serve({stage: reply})
-    with Connection(relay_to(server)) as connection:
+    with connected(relay_to(server)) as connection:
         assert connection.open() is None
-        conversation = connection.submit("s@example.com", "r@example.org", DATA)
+        conversation = submit(connection)
         if reply.startswith(b"421"):
             assert not connection.is_alive()
     assert conversation.stage == stage
@@ -72,7 +105,7 @@ BREAKS: list[tuple[Answer, Break]] = [
 def test_a_break_at_each_stage(serve: Serve, stage: str, answer: bytes, broken: Break) -> None:
     server = serve({stage: answer})
     patience = 0.1 if broken is Break.TIMED_OUT else 2.0
-    conversation = submit(
+    conversation = send(
         server, connect_timeout=patience, command_timeout=patience, final_timeout=patience
     )
     assert conversation.stage == ("connect" if stage == "ehlo" else stage)
@@ -100,7 +133,7 @@ def test_a_slow_drip_does_not_outlast_the_time_out(serve: Serve) -> None:
 
     thread = threading.Thread(target=drip, daemon=True)
     thread.start()
-    with Connection(relay) as connection:
+    with connected(relay) as connection:
         ended = connection.open()
     done.set()
     listener.close()
@@ -108,18 +141,30 @@ def test_a_slow_drip_does_not_outlast_the_time_out(serve: Serve) -> None:
     assert ended == Conversation(Stage.CONNECT, None, Break.TIMED_OUT, "timed out")
 
 
-def test_a_break_while_the_dot_is_written(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("missing", "stage", "outcome"),
+    [
+        (2, Stage.DOT, Outcome.UNCERTAIN),  # the dot alone may do for some
+        (3, Stage.BODY, Outcome.DEFERRED),
+        (4, Stage.BODY, Outcome.DEFERRED),
+    ],
+)
+def test_a_break_while_the_text_is_written(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, missing: int, stage: Stage, outcome: Outcome
+) -> None:
     write = Wire.send
 
-    def cut(wire: Wire, data: bytes) -> None:
-        write(wire, data[:1] if data == b".\r\n" else data)
-        if data == b".\r\n":
-            raise ConnectionResetError("cut within the dot")
+    def cut(wire: Wire, data: str | bytes) -> None:
+        if isinstance(data, str) or not data.endswith(b"\r\n.\r\n"):
+            write(wire, data)
+            return
+        write(wire, data[:-missing])
+        raise ConnectionResetError("cut within the text")
 
     monkeypatch.setattr(Wire, "send", cut)
-    conversation = submit(serve())
-    assert conversation.stage is Stage.DOT
-    assert judge(conversation).outcome is Outcome.UNCERTAIN
+    conversation = send(serve())
+    assert conversation.stage is stage
+    assert judge(conversation).outcome is outcome
 
 
 def test_after_the_dot_the_patience_is_longer(serve: Serve) -> None:
@@ -130,23 +175,23 @@ def test_after_the_dot_the_patience_is_longer(serve: Serve) -> None:
         return b"250 2.0.0 queued at last"
 
     server.script["dot"] = answer
-    conversation = submit(server, command_timeout=0.2, final_timeout=5.0)
+    conversation = send(server, command_timeout=0.2, final_timeout=5.0)
     assert judge(conversation).outcome is Outcome.SENT
 
 
 def test_252_after_the_dot_is_accepted(serve: Serve) -> None:
-    assert judge(submit(serve({"dot": b"252 2.0.0 will try"}))).outcome is Outcome.SENT
+    assert judge(send(serve({"dot": b"252 2.0.0 will try"}))).outcome is Outcome.SENT
 
 
 def test_a_long_reply_is_still_a_reply(serve: Serve) -> None:
-    conversation = submit(serve({"dot": b"250 " + b"x" * 9000}))
+    conversation = send(serve({"dot": b"250 " + b"x" * 9000}))
     assert judge(conversation).outcome is Outcome.SENT
     assert conversation.reply is not None
     assert conversation.reply.text == "x" * 1000
 
 
 def test_a_reply_split_over_lines_is_one_reply(serve: Serve) -> None:
-    conversation = submit(serve({"rcpt": b"550-5.1.1 no such user\r\n550-5.1.1 really\r\n550 bye"}))
+    conversation = send(serve({"rcpt": b"550-5.1.1 no such user\r\n550-5.1.1 really\r\n550 bye"}))
     assert conversation.reply is not None
     assert conversation.reply.text == "5.1.1 no such user 5.1.1 really bye"
     assert conversation.reply.enhanced_status == "5.1.1"
@@ -157,9 +202,9 @@ def test_a_relay_that_speaks_before_the_dot_gets_no_dot(serve: Serve, answer: by
     server = serve({"body": answer})
     # More than the sockets buffer: the relay has spoken before the last of it is written.
     big = (b"x" * 998 + b"\r\n") * 16_000
-    with Connection(relay_to(server)) as connection:
+    with connected(relay_to(server)) as connection:
         assert connection.open() is None
-        conversation = connection.submit("s@example.com", "r@example.org", big)
+        conversation = submit(connection, "s@example.com", "r@example.org", big)
     assert conversation.stage is Stage.BODY
     assert judge(conversation).outcome is (
         Outcome.FAILED if answer.startswith(b"552") else Outcome.DEFERRED
@@ -169,19 +214,19 @@ def test_a_relay_that_speaks_before_the_dot_gets_no_dot(serve: Serve, answer: by
 
 def test_a_drop_after_the_dot_of_a_message_that_was_accepted(serve: Serve) -> None:
     server = serve({"dot": DROP})
-    assert judge(submit(server)).outcome is Outcome.UNCERTAIN
+    assert judge(send(server)).outcome is Outcome.UNCERTAIN
     assert len(server.accepted) == 1
 
 
 def test_a_hang_after_the_dot(serve: Serve) -> None:
-    conversation = submit(serve({"dot": HANG}), final_timeout=0.1)
+    conversation = send(serve({"dot": HANG}), final_timeout=0.1)
     assert conversation == Conversation(Stage.DOT, None, Break.TIMED_OUT, "timed out")
 
 
 @pytest.mark.parametrize("answer", [DROP, b"500 no", b"what?", b""])
 def test_errors_at_quit_change_nothing(serve: Serve, answer: bytes) -> None:
     server = serve({"quit": answer})
-    assert judge(submit(server, command_timeout=0.3)).outcome is Outcome.SENT
+    assert judge(send(server, command_timeout=0.3)).outcome is Outcome.SENT
 
 
 @pytest.mark.parametrize(("stage", "refusal"), [("rcpt", b"550 no"), ("data", b"451 later")])
@@ -195,10 +240,10 @@ def test_a_refused_transaction_is_reset_before_the_next(
             )
         }
     )
-    with Connection(relay_to(server)) as connection:
+    with connected(relay_to(server)) as connection:
         assert connection.open() is None
-        first = connection.submit("s@example.com", "r@example.org", DATA)
-        second = connection.submit("s@example.com", "r2@example.org", DATA)
+        first = submit(connection)
+        second = submit(connection, "s@example.com", "r2@example.org", DATA)
     assert first.reply is not None
     assert first.reply.code == int(refusal[:3])
     assert judge(second).outcome is Outcome.SENT
@@ -208,17 +253,17 @@ def test_a_refused_transaction_is_reset_before_the_next(
 
 def test_no_reset_after_an_accepted_message(serve: Serve) -> None:
     server = serve()
-    with Connection(relay_to(server)) as connection:
+    with connected(relay_to(server)) as connection:
         assert connection.open() is None
         for _ in range(3):
-            connection.submit("s@example.com", "r@example.org", DATA)
+            submit(connection)
     assert len(server.accepted) == 3
     assert "RSET" not in server.commands
 
 
 def test_an_old_server_without_ehlo(serve: Serve) -> None:
     server = serve({"ehlo": b"502 5.5.1 what?"})
-    assert judge(submit(server)).outcome is Outcome.SENT
+    assert judge(send(server)).outcome is Outcome.SENT
     assert "MAIL FROM:<s@example.com>" in server.commands
 
 
@@ -241,7 +286,7 @@ def test_name_not_found(host: str) -> None:
     ("greeting", "code"), [(b"554 5.7.1 go away", 554), (b"421 busy", 421), (b"450 busy", 450)]
 )
 def test_a_greeting_that_refuses(serve: Serve, greeting: bytes, code: int) -> None:
-    conversation = submit(serve({"connect": greeting}))
+    conversation = send(serve({"connect": greeting}))
     assert conversation.stage is Stage.CONNECT
     assert conversation.reply is not None
     assert conversation.reply.code == code
@@ -255,7 +300,7 @@ def test_tls_with_login(
     serve: Serve, certificate: Path, server_tls: ssl.SSLContext, security: str
 ) -> None:
     server = serve({"ehlo": EHLO_TLS}, tls=server_tls, implicit_tls=security == "tls")
-    conversation = submit(
+    conversation = send(
         server, security=security, ca_file=str(certificate), username="u", password="p"
     )
     assert judge(conversation).outcome is Outcome.SENT
@@ -268,7 +313,7 @@ def test_an_unknown_certificate_ends_it(
     serve: Serve, server_tls: ssl.SSLContext, security: str
 ) -> None:
     server = serve({"ehlo": EHLO_TLS}, tls=server_tls, implicit_tls=security == "tls")
-    conversation = submit(server, security=security, username="u", password="p")
+    conversation = send(server, security=security, username="u", password="p")
     assert (conversation.stage, conversation.broken) == (Stage.TLS, Break.LOST)
     assert "certificate" in conversation.detail
     assert not any(line.startswith("AUTH") for line in server.commands)
@@ -276,13 +321,13 @@ def test_an_unknown_certificate_ends_it(
 
 def test_starttls_not_offered_never_goes_on_in_the_clear(serve: Serve) -> None:
     server = serve()
-    conversation = submit(server, security="starttls", username="u", password="p")
+    conversation = send(server, security="starttls", username="u", password="p")
     assert (conversation.stage, conversation.broken) == (Stage.TLS, Break.UNUSABLE)
     assert not any(line.startswith(("AUTH", "MAIL")) for line in server.commands)
 
 
 def test_starttls_refused(serve: Serve) -> None:
-    conversation = submit(
+    conversation = send(
         serve({"ehlo": EHLO_TLS, "starttls": b"454 4.7.0 not now"}), security="starttls"
     )
     assert conversation.stage is Stage.TLS
@@ -294,7 +339,7 @@ def test_a_reply_injected_before_tls_is_refused(
 ) -> None:
     script = {"ehlo": EHLO_TLS, "starttls": b"220 go\r\n250 AUTH injected"}
     server = serve(script, tls=server_tls)
-    conversation = submit(server, security="starttls", ca_file=str(certificate))
+    conversation = send(server, security="starttls", ca_file=str(certificate))
     assert (conversation.stage, conversation.broken) == (Stage.TLS, Break.GARBAGE)
 
 
@@ -303,7 +348,7 @@ def test_a_reply_injected_before_tls_is_refused(
 )
 def test_a_refused_login(serve: Serve, answer: bytes, relay: str) -> None:
     server = serve({"ehlo": EHLO_TLS, "auth": answer})
-    conversation = submit(server, username="u", password="wrong")
+    conversation = send(server, username="u", password="wrong")
     assert conversation.stage is Stage.AUTH
     assert judge(conversation).relay == relay
     assert judge(conversation).outcome is Outcome.UNTRIED
@@ -311,12 +356,12 @@ def test_a_refused_login(serve: Serve, answer: bytes, relay: str) -> None:
 
 
 def test_login_not_offered(serve: Serve) -> None:
-    conversation = submit(serve(), username="u", password="p")
+    conversation = send(serve(), username="u", password="p")
     assert (conversation.stage, conversation.broken) == (Stage.AUTH, Break.UNUSABLE)
 
 
 def test_a_password_outside_ascii_is_named(serve: Serve) -> None:
-    conversation = submit(serve({"ehlo": EHLO_TLS}), username="u", password="pässword")
+    conversation = send(serve({"ehlo": EHLO_TLS}), username="u", password="pässword")
     assert (conversation.stage, conversation.broken) == (Stage.AUTH, Break.UNUSABLE)
     assert "ASCII" in conversation.detail
 
@@ -324,7 +369,7 @@ def test_a_password_outside_ascii_is_named(serve: Serve) -> None:
 @pytest.mark.parametrize("answer", [DROP, b"garbage", b"334 not base64!"])
 def test_a_broken_login(serve: Serve, answer: bytes) -> None:
     server = serve({"ehlo": b"250-x\r\n250 AUTH CRAM-MD5", "auth": answer})
-    conversation = submit(server, username="u", password="p")
+    conversation = send(server, username="u", password="p")
     assert conversation.stage is Stage.AUTH
     assert judge(conversation).outcome is Outcome.UNTRIED
 
@@ -339,12 +384,12 @@ def test_the_password_is_not_shown() -> None:
     "bad", ["a\r\nRCPT TO:<x@y>", "a\n@x", "a>b@x", "a\0@x", "a\u2028b@x", "a\x85@x"]
 )
 def test_an_address_that_would_end_the_command_is_a_bug(serve: Serve, bad: str) -> None:
-    with Connection(relay_to(serve())) as connection:
+    with connected(relay_to(serve())) as connection:
         assert connection.open() is None
         with pytest.raises(ValueError, match="envelope"):
-            connection.submit("s@example.com", bad, DATA)
+            submit(connection, "s@example.com", bad, DATA)
         with pytest.raises(ValueError, match="envelope"):
-            connection.submit(bad, "r@example.org", DATA)
+            submit(connection, bad, "r@example.org", DATA)
 
 
 @pytest.mark.parametrize(
@@ -363,11 +408,11 @@ def test_dots_are_stuffed(data: bytes, stuffed: bytes) -> None:
 
 def test_smtputf8_is_asked_for_only_when_needed(serve: Serve) -> None:
     server = serve({"ehlo": b"250-x\r\n250-8BITMIME\r\n250 SMTPUTF8"})
-    with Connection(relay_to(server)) as connection:
+    with connected(relay_to(server)) as connection:
         assert connection.open() is None
         assert connection.smtputf8
-        connection.submit("s@example.com", "r@example.org", DATA)
-        connection.submit("s@example.com", "δοκιμή@example.org", DATA)
+        submit(connection)
+        submit(connection, "s@example.com", "δοκιμή@example.org", DATA)
     assert [m.recipient for m in server.accepted] == ["r@example.org", "δοκιμή@example.org"]
     mails = [line for line in server.commands if line.startswith("MAIL")]
     assert [line.endswith(" SMTPUTF8") for line in mails] == [False, True]

@@ -540,7 +540,7 @@ def test_a_batch_that_cannot_be_opened_holds_its_run_and_says_why(
 ) -> None:
     run = make_run(recipients=3)
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise ValueError("The stored password cannot be read")
 
     monkeypatch.setattr(sending, "open_sender", refuse)

@@ -1,0 +1,101 @@
+"""From a recipient's values to a transaction: render, build, address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from uuid import UUID
+
+from mailer.engine.addresses import AddressError, wire_address
+from mailer.engine.frame import Frame
+from mailer.engine.render import Rendered, Renderer, TemplateProblem
+from mailer.engine.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message to send. `headers`: names from frame.RECIPIENT_HEADERS."""
+
+    seq: int
+    uuid: UUID
+    address: str
+    name: str = ""
+    variables: Mapping[str, object] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class CannotComposeError(Exception):
+    """This one message cannot be written: a label to group by, and the reason in words."""
+
+    def __init__(self, problem: str, reason: str) -> None:
+        super().__init__(problem, reason)
+        self.problem = problem
+        self.reason = reason
+
+
+class EnvelopeSenderError(Exception):
+    """No message of the run can be sent from here; says why."""
+
+
+@dataclass(slots=True)
+class Composed:
+    """A rendered message; `transaction` is written once it is known for which connection."""
+
+    message: Outgoing
+    rendered: Rendered
+    envelope_sender: str
+    transaction: Transaction | None = None
+
+
+class Composer:
+    """Writes the messages of one run. Threads may share it.
+
+    `envelope_sender` gives the MAIL FROM address of a message, "" for the null sender.
+    """
+
+    def __init__(
+        self,
+        frame: Frame,
+        renderer: Renderer,
+        *,
+        envelope_sender: Callable[[Outgoing], str],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.clock = clock
+        self._frame = frame
+        self._renderer = renderer
+        self._envelope_sender = envelope_sender
+
+    def compose(self, message: Outgoing) -> Composed:
+        """Render. Raises CannotComposeError, EnvelopeSenderError."""
+        try:
+            rendered = self._renderer.render(message.variables)
+        except TemplateProblem as error:
+            raise CannotComposeError(f"template: {error.reason}", str(error)) from error
+        envelope_sender = self._envelope_sender(message)
+        try:
+            return Composed(message, rendered, envelope_sender and wire_address(envelope_sender))
+        except AddressError as error:
+            raise EnvelopeSenderError(f"the envelope sender is not valid ({error})") from error
+
+    def build(self, composed: Composed, *, eight_bit: bool, smtputf8: bool) -> None:
+        """Write the transaction for a relay with these extensions. Raises CannotComposeError."""
+        message = composed.message
+        try:
+            recipient = wire_address(message.address, smtputf8=smtputf8)
+            data = self._frame.build(
+                composed.rendered,
+                to_name=message.name,
+                to_address=message.address,
+                uuid=message.uuid,
+                date=self.clock(),
+                headers=message.headers,
+                eight_bit=eight_bit,
+                smtputf8=smtputf8,
+            )
+            composed.transaction = Transaction(composed.envelope_sender, recipient, data)
+        except AddressError as error:
+            raise CannotComposeError(f"address: {error}", str(error)) from error
+        except ValueError as error:
+            raise CannotComposeError(f"message: {error}", str(error)) from error
