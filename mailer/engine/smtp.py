@@ -145,7 +145,8 @@ class Connection:
 
     def quit(self) -> None:
         """Say goodbye. What the relay answers no longer matters."""
-        if self._wire is not None:
+        # A relay that waits for a text, be it to nobody, would take QUIT for a line of it.
+        if self._wire is not None and self._lead != _DOT:
             with suppress(OSError, smtplib.SMTPException):  # every message already has its reply
                 self._wire.patience = min(5.0, self.relay.command_timeout)
                 self._wire.docmd("QUIT")
