@@ -21,6 +21,7 @@ class AddressError(ValueError):
     """An address that cannot be written on the wire; says why in plain words."""
 
 
+@lru_cache(maxsize=256)
 def wire_address(address: str, *, smtputf8: bool = False) -> str:
     """The address with its domain as IDNA 2008 A-labels (RFC 5890), lower case.
 

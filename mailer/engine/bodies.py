@@ -33,23 +33,28 @@ def alternative_entity(parts: list[tuple[bytes, str]], boundary: bytes) -> bytes
 
 
 def _encode(text: str, *, eight_bit: bool) -> tuple[bytes, str]:
-    unix = text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
-    if not unix.endswith("\n"):
-        unix += "\n"
-    octets = unix.encode()
+    octets = _with_crlf(text.encode())
     encoding = "7bit" if octets.isascii() else "8bit"
     if _has_long_line(octets) or b"\0" in octets or (encoding == "8bit" and not eight_bit):
         encoding = "quoted-printable"
         # istext keeps line ends as they are; a space or tab before one is encoded.
         octets = b2a_qp(octets, istext=True)
-    return octets.replace(b"\n", b"\r\n"), encoding
+    return octets, encoding
+
+
+def _with_crlf(octets: bytes) -> bytes:
+    ends = octets.count(b"\r\n")
+    # Templates are compiled with CRLF, so it is usual that all is well.
+    if not (ends == octets.count(b"\n") == octets.count(b"\r")):
+        octets = octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+    return octets if octets.endswith(b"\r\n") else octets + b"\r\n"
 
 
 def _has_long_line(octets: bytes) -> bool:
     start = 0
     # From one line end to the last one within reach: a step per 998 octets, not one a line.
-    while len(octets) - start > _LINE_LIMIT:
-        end = octets.rfind(b"\n", start, start + _LINE_LIMIT + 1)
+    while len(octets) - start > _LINE_LIMIT + 2:
+        end = octets.rfind(b"\n", start, start + _LINE_LIMIT + 2)
         if end < 0:
             return True
         start = end + 1

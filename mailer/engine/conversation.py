@@ -67,5 +67,7 @@ def parse_reply(code: int, text: bytes) -> Reply:
 def printable(text: str) -> str:
     """Fold white space, blank out what cannot be printed, cut to TEXT_LIMIT characters."""
     # The reply is another machine's text on its way to a page: cut before the costly part.
+    if len(text) <= TEXT_LIMIT and text.isascii() and text.isprintable():
+        return " ".join(text.split())
     shown = "".join(c if c.isprintable() else " " for c in text[: 4 * TEXT_LIMIT])
     return " ".join(shown.split())[:TEXT_LIMIT]

@@ -75,6 +75,9 @@ def _is_plain(value: str) -> bool:
 
 def _encoded_words(text: str, used: int) -> list[str]:
     """Base64 encoded-words, each whole characters only and short enough for its line."""
+    whole = text.encode()
+    if len(whole) <= _room(used):
+        return [_encoded_word(whole)]
     words: list[str] = []
     octets, room = b"", _room(used)
     for character in text:

@@ -131,6 +131,8 @@ class Renderer:
         return Rendered(subject, html, text)
 
     def _add(self, part: Part, source: str) -> None:
+        # As it goes on the wire, so that no message has to be turned into that.
+        source = source.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
         try:
             self._environment.add_template(_NAMES[part], source)
         except minijinja.TemplateError as error:

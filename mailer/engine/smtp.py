@@ -16,6 +16,7 @@ from mailer.engine.wire import Wire
 _DOT = b".\r\n"
 _RSET = b"RSET\r\n"
 _LONG_TEXT = 65_536  # octets; a relay may well refuse such a one before its end
+_WRITTEN = (None, None, None)
 _STEPS = ((Stage.MAIL, 2), (Stage.RCPT, 2), (Stage.DATA, 3))  # with the reply each hopes for
 _LIES = (Break.TIMED_OUT, Break.GARBAGE)  # replies fewer or other than the commands
 _MIXED_UP = Conversation(
@@ -45,7 +46,10 @@ class Connection:
 
     def __init__(self, relay: RelayAddress) -> None:
         self.relay = relay
-        self.trusts_pipelining = True
+        self.eight_bit = False  # it takes 8bit bodies (RFC 6152)
+        self.smtputf8 = False  # it takes non-ASCII local parts (RFC 6531)
+        self.pipelines = False  # a text and an envelope may share a turn
+        self.distrusted = False  # its PIPELINING turned out not to be true
         self.transactions = 0  # begun since it was opened
         self._wire: Wire | None = None
         self._lead = b""  # has to be said before the next envelope
@@ -53,22 +57,6 @@ class Connection:
         self._text: Transaction | None = None
         self._envelope: Transaction | None = None
         self._failed: Conversation | None = None
-
-    @property
-    def eight_bit(self) -> bool:
-        """Whether the relay takes 8bit bodies (RFC 6152)."""
-        return self._wire is not None and self._wire.has_extn("8bitmime")
-
-    @property
-    def smtputf8(self) -> bool:
-        """Whether the relay takes non-ASCII local parts (RFC 6531)."""
-        return self.eight_bit and self._wire is not None and self._wire.has_extn("smtputf8")
-
-    @property
-    def pipelines(self) -> bool:
-        """Whether a text and an envelope may share a turn."""
-        offered = self._wire is not None and self._wire.has_extn("pipelining")
-        return offered and self.trusts_pipelining
 
     @property
     def is_open(self) -> bool:
@@ -82,9 +70,12 @@ class Connection:
         """Connect, greet, secure, log in. None when ready, else where and how it ended."""
         self.close()
         try:
-            self._wire = open_wire(self.relay)
+            self._wire = wire = open_wire(self.relay)
         except EndedError as ended:
             return ended.conversation
+        self.eight_bit = wire.has_extn("8bitmime")
+        self.smtputf8 = self.eight_bit and wire.has_extn("smtputf8")
+        self.pipelines = wire.has_extn("pipelining") and not self.distrusted
         return None
 
     def write(self, text: Transaction | None, envelope: Transaction | None) -> None:
@@ -99,7 +90,7 @@ class Connection:
         body = b""
         if text:
             body, self._lead = stuff_dots(text.data), _DOT
-            if wire.has_spoken():  # it refused or left before the text: surely not accepted
+            if wire.has_more:  # it refused before the text: surely not accepted
                 self._failed = unasked(wire, Stage.BODY)
                 return
         commands = b""
@@ -171,10 +162,10 @@ class Connection:
     ) -> tuple[Conversation | None, Conversation | None]:
         """The first refusal, and what ended the connection; None where there was none."""
         pipelined = self.pipelines
-        commands = envelope.commands(eight_bit=self.eight_bit)
+        commands = _WRITTEN if pipelined else envelope.commands(eight_bit=self.eight_bit)
         refusal: Conversation | None = None
         for (stage, hoped), command in zip(_STEPS, commands, strict=True):
-            said = hear(wire, stage, None if pipelined else command, hoped=hoped)
+            said = hear(wire, stage, command, hoped=hoped)
             if said is None:
                 if refusal and stage is Stage.DATA:
                     self._lead = _DOT  # it waits for a text to nobody (RFC 2920 §3.1)
@@ -200,7 +191,7 @@ class Connection:
         if end or lied:
             self.close()
         if lied:
-            self.trusts_pipelining = False
+            self.distrusted = True
             return Turn(text and _MIXED_UP, untouched=True)
         self._proven = self._proven or (text is not None and end is None)
         return Turn(text, refusal)
@@ -208,7 +199,7 @@ class Connection:
     def _end(self, conversation: Conversation) -> Turn:
         """The connection is over before the relay came to the envelope."""
         if self._text and self._envelope and not self._proven and conversation.broken in _LIES:
-            self.trusts_pipelining = False  # it may have taken the envelope for more of the text
+            self.distrusted = True  # it may have taken the envelope for more of the text
         self.close()
         if not self._text:
             return Turn(refusal=conversation)

@@ -10,6 +10,7 @@ import ssl
 import time
 
 _REPLY_LIMIT = 65536  # octets of all lines; RFC 5321 §4.5.3.1.5 asks for 512 a line
+_USUAL = {b"250 ": 250, b"354 ": 354}  # replies of one line, as nearly all are
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 
 
@@ -56,9 +57,11 @@ class Wire(smtplib.SMTP):
         """Read one reply, all its lines within `patience` seconds together: (code, text)."""
         # smtplib's own waits the time-out for each read, so that a slow drip holds it for hours.
         deadline = time.monotonic() + self.patience
+        line = self._read_line(deadline)
+        if line[:4] in _USUAL and len(line) <= _REPLY_LIMIT:
+            return _USUAL[line[:4]], line[4:]
         code, size, texts = b"", 0, list[bytes]()
         while True:
-            line = self._read_line(deadline)
             size += len(line)
             match = _LINE.fullmatch(line)
             if match is None or size > _REPLY_LIMIT or (code and match[1] != code):
@@ -67,6 +70,7 @@ class Wire(smtplib.SMTP):
             texts.append(match[3] or b"")
             if match[2] != b"-":
                 return int(code), b"\n".join(texts)
+            line = self._read_line(deadline)
 
     def _read_line(self, deadline: float) -> bytes:
         while (end := self._unread.find(b"\n")) < 0:
@@ -79,6 +83,11 @@ class Wire(smtplib.SMTP):
             self._unread += received
         line, self._unread = self._unread[:end], self._unread[end + 1 :]
         return line.rstrip(b"\r")
+
+    @property
+    def has_more(self) -> bool:
+        """Whether more was read than the replies so far."""
+        return bool(self._unread)
 
     def has_spoken(self) -> bool:
         """Whether the relay sent something, or closed, without being asked. Never waits."""

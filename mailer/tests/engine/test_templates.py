@@ -56,7 +56,7 @@ def render_html(html: str, **variables: object) -> str:
         ("[{{ nothing }}][{{ nothing|upper }}][{{ order.note }}]", "[][][]"),
         ("{{ yes }} {{ zero }}", "True 0"),
         ("{{ html }}", "<b>&</b>"),
-        ("ends with a line\n", "ends with a line\n"),
+        ("ends with a line\n", "ends with a line\r\n"),
     ],
 )
 def test_what_works(source: str, output: str) -> None:
