@@ -60,12 +60,13 @@ def claim_batch(batch_id: int, *, task_id: str, worker: str, now: datetime) -> C
     return Claim(batch=batch, token=token, deadline=deadline)
 
 
-def renew_lease(claim: Claim, *, now: datetime) -> bool:
-    """Hold the batch for another lease; False (and `claim.lost` set) when it is no longer ours."""
+def renew_lease(claim: Claim, *, now: datetime, **changes: int) -> bool:
+    """Hold the batch for another lease, changing it by the way; False (and `claim.lost` set) when
+    it is no longer ours."""
     deadline = _deadline()
     renewed = Batch.objects.filter(
         pk=claim.batch.pk, token=claim.token, state=BatchState.SENDING
-    ).update(lease_until=now + lease())
+    ).update(lease_until=now + lease(), **changes)
     if renewed:
         claim.deadline = deadline
     else:

@@ -86,6 +86,8 @@ def _check_recorded_before(batch: Batch, rows: list[dict[str, object]], *, moved
 def suppress_dead(run_id: int, results: Sequence[Result]) -> None:
     """Suppress the addresses that replies proved dead (mail-rules: 5.1.x now, 5.2.1 twice)."""
     dead = {result.seq: result for result in results if result.suppress != "never"}
+    if not dead:
+        return
     # By key, as everywhere: two windows that suppress the same people then wait, not deadlock.
     for delivery in Delivery.objects.filter(run_id=run_id, seq__in=dead).order_by("address_key"):
         result = dead[delivery.seq]

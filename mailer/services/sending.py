@@ -19,8 +19,9 @@ from .windows import next_window, record_window, window_size
 
 log = logging.getLogger(__name__)
 
-#: Messages a second that a batch begins with, until it knows its relay.
+#: Messages a second that a process begins with, until it knows the relay.
 FIRST_SPEED = 2.0
+_speeds: dict[int, float] = {}  # by relay, as its last window went
 #: How often a worker looks whether its run was paused or cancelled.
 LOOK_SECONDS = 1.0
 
@@ -85,7 +86,7 @@ def _send_windows(
     def may_continue() -> bool:
         return may_offer() and not watch.is_halted()
 
-    watch, per_second = RunWatch(claim.batch.run_id), FIRST_SPEED
+    watch, per_second = RunWatch(claim.batch.run_id), _speeds.get(relay.pk, FIRST_SPEED)
     while True:
         if go_on and relay.rate_per_second:
             # Recorded before the wait, and marked after it: nobody is on the way meanwhile.
@@ -102,6 +103,7 @@ def _send_windows(
         begun = time.monotonic()
         sender.send(window, results, may_continue=may_continue, may_offer=may_offer)
         per_second = len(window) / max(0.001, time.monotonic() - begun)
+        _speeds[relay.pk] = per_second
         go_on = (
             sender.trouble is None
             # A window that ended early is closed: what is left of it must not lie below the mark.

@@ -4,13 +4,16 @@ A window is the part of a batch below the mark that has no outcome yet. Only wha
 marked is sent; so a worker killed between two of them leaves at most one window uncertain.
 """
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
+from typing import Any
+from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import QuerySet
+from django.db import connection, transaction
 
 from mailer.engine.sender import Outgoing, Result
 from mailer.models import Batch, Delivery
@@ -40,18 +43,26 @@ def next_window(
     false closes the batch: what was not attempted goes back to the tail of its run. Lock
     order as everywhere: batch, deliveries, run.
     """
-    if not renew_lease(claim, now=now):
-        return None  # I6: the reaper was here; whatever we know came too late
     batch = claim.batch
-    moved = record_results(batch, results, now=now)
-    window: list[Outgoing] | None = None
-    left_out: Counter[str] = Counter()
+    first = batch.mark
     if go_on and is_sending(batch.run_id):
-        window, left_out = _open_window(batch, size=size or window_size(batch), now=now)
-    if window is None:
+        batch.mark = _next_mark(batch, size or window_size(batch))
+    if not renew_lease(claim, now=now, mark=batch.mark):
+        return None  # I6: the reaper was here; whatever we know came too late
+    moved = record_results(batch, results, now=now)
+    window: list[Outgoing] = []
+    while first < batch.mark and not window:
+        window, left_out = _read_window(batch, first=first, now=now)
+        moved += left_out
+        if not window:  # all of it was skipped, or sent from another batch
+            first, batch.mark = batch.mark, _next_mark(batch, size or window_size(batch))
+            Batch.objects.filter(pk=batch.pk).update(mark=batch.mark)
+    if not window:
         close_batch(claim, now=now)
-    _count(claim, moved + left_out, now=now)
-    return window
+    _count(claim, moved)
+    if not window:
+        settle_run(batch.run_id, now=now)
+    return window or None
 
 
 @transaction.atomic
@@ -59,16 +70,15 @@ def record_window(claim: Claim, results: Sequence[Result], *, now: datetime) -> 
     """Record the last window's results and keep the batch; False when it is lost."""
     if not renew_lease(claim, now=now):
         return False
-    _count(claim, record_results(claim.batch, results, now=now), now=now)
+    _count(claim, record_results(claim.batch, results, now=now))
     return True
 
 
-def _count(claim: Claim, moved: Counter[str], *, now: datetime) -> None:
+def _count(claim: Claim, moved: Counter[str]) -> None:
     count_moves(
         claim.batch.run_id,
         {(DeliveryState.PENDING, DeliveryState(state)): n for state, n in moved.items()},
     )
-    settle_run(claim.batch.run_id, now=now)
     transaction.on_commit(lambda: claim.outcomes.update(moved))
 
 
@@ -82,43 +92,49 @@ def window_size(batch: Batch, *, per_second: float | None = None) -> int:
     return max(1, min([settings.MAILER_WINDOW_SIZE, *limits]))
 
 
-def _open_window(
-    batch: Batch, *, size: int, now: datetime
-) -> tuple[list[Outgoing] | None, Counter[str]]:
-    """Move the mark on and read what lies below it; None past the batch's end."""
-    left_out: Counter[str] = Counter()
-    while batch.mark <= batch.last_seq:
-        first = batch.mark
-        batch.mark = min(first + size, batch.last_seq + 1)
-        Batch.objects.filter(pk=batch.pk).update(mark=batch.mark)
-        rows = Delivery.objects.filter(
-            run_id=batch.run_id,
-            seq__gte=first,
-            seq__lt=batch.mark,
-            state=DeliveryState.PENDING,
-        )
-        left_out += _leave_out(rows, run_id=batch.run_id, now=now)
-        window = [_outgoing(delivery) for delivery in rows.order_by("seq")]
-        if window:
-            return window, left_out
-    return None, left_out
+def _next_mark(batch: Batch, size: int) -> int:
+    return min(batch.mark + size, batch.last_seq + 1)
 
 
-def _leave_out(rows: QuerySet[Delivery], *, run_id: int, now: datetime) -> Counter[str]:
-    """Skip who was suppressed or unsubscribed since the run began (I5)."""
-    gone = dict(with_reason(rows, run_id=run_id).filter(why__isnull=False).values_list("pk", "why"))
+def _read_window(batch: Batch, *, first: int, now: datetime) -> tuple[list[Outgoing], Counter[str]]:
+    """What lies between `first` and the mark and may be sent; skips who may not (I5)."""
+    values = {_RUN: batch.run_id, _FIRST: first, _END: batch.mark}
+    sql, parameters = _window_sql()
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [values.get(value, value) for value in parameters])
+        rows = cursor.fetchall()
+    gone = {seq: why for seq, _uuid, _address, _variables, why in rows if why is not None}
     for why in set(gone.values()):
-        Delivery.objects.filter(pk__in=[pk for pk, w in gone.items() if w == why]).update(
-            state=DeliveryState.SKIPPED, problem=why, settled_at=now
-        )
-    return Counter({DeliveryState.SKIPPED.value: len(gone)} if gone else {})
+        Delivery.objects.filter(
+            run_id=batch.run_id, seq__in=[seq for seq, reason in gone.items() if reason == why]
+        ).update(state=DeliveryState.SKIPPED, problem=why, settled_at=now)
+    window = [_outgoing(*row) for *row, why in rows if why is None]
+    return window, Counter({DeliveryState.SKIPPED.value: len(gone)} if gone else {})
 
 
-def _outgoing(delivery: Delivery) -> Outgoing:
+_RUN, _FIRST, _END = 2_147_483_001, 2_147_483_002, 2_147_483_003  # stand for values in the SQL
+
+
+@cache
+def _window_sql() -> tuple[str, tuple[Any, ...]]:
+    """A window's statement, compiled once: Django takes longer to write it than a database to
+    answer it."""
+    rows = Delivery.objects.filter(
+        run_id=_RUN, seq__gte=_FIRST, seq__lt=_END, state=DeliveryState.PENDING
+    )
+    chosen = with_reason(rows, run_id=_RUN).order_by("seq")
+    columns = chosen.values_list("seq", "uuid", "address", "variables", "why")
+    sql, parameters = columns.query.sql_with_params()
+    return sql, parameters
+
+
+def _outgoing(seq: int, uuid: Any, address: str, variables: Any) -> Outgoing:
+    """From a row as the driver gives it."""
+    values = json.loads(variables) if isinstance(variables, str) else variables
     return Outgoing(
-        seq=delivery.seq,
-        uuid=delivery.uuid,
-        address=delivery.address,
-        name=str(delivery.variables.get("name", "")),
-        variables=delivery.variables,
+        seq=seq,
+        uuid=uuid if isinstance(uuid, UUID) else UUID(uuid),
+        address=address,
+        name=str(values.get("name", "")),
+        variables=values,
     )
