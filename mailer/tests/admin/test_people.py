@@ -199,3 +199,29 @@ def test_nobody_is_unsubscribed_and_moved_in_one_step(admin: Client, world: Worl
     world.subscription.refresh_from_db()
     assert world.subscription.state == "subscribed"
     assert Recipient.objects.get(pk=world.recipient.pk).address == address
+
+
+def test_a_list_somebody_unsubscribed_from_is_kept(admin: Client) -> None:
+    made = factories.make_list("News", recipients=3)
+    made.subscriptions.filter(pk=made.subscriptions.first().pk).update(state="unsubscribed")
+    url = page("mailinglist", "delete", made)
+    for answer in (admin.get(url, follow=True), admin.post(url, {"post": "yes"}, follow=True)):
+        assert "“News” is kept: 1 person has unsubscribed from it." in said(answer)[0]
+    made.subscriptions.update(state="unsubscribed")
+    assert "3 people have unsubscribed" in said(admin.get(url, follow=True))[0]
+    assert made.subscriptions.count() == 3
+
+
+def test_a_list_is_deleted_with_subscriptions_that_say_nothing_more(admin: Client) -> None:
+    made = factories.make_list(recipients=1)
+    unanswered = factories.make_recipient()
+    factories.subscribe(unanswered, made, "unconfirmed")  # type: ignore[arg-type]
+    admin.post(page("mailinglist", "delete", made), {"post": "yes"})
+    assert not Subscription.objects.exists()
+
+
+def test_lists_are_not_deleted_in_bulk(admin: Client) -> None:
+    made = factories.make_list(recipients=1)
+    chosen = {"action": "delete_selected", "_selected_action": [made.pk], "post": "yes"}
+    admin.post(page("mailinglist", "changelist"), chosen)
+    assert MailingList.objects.exists()
