@@ -32,6 +32,34 @@ def test_import_recipients(tmp_path: Path) -> None:
     assert rejected[0] == "address,name,rejected_line,rejected_reason"
     assert rejected[1].startswith("nobody,X,3,")
     assert MailingList.objects.get(name="New list").recipients.count() == 1
+    assert "1 added to the list “New list”. It is new" in said
+
+
+def test_a_list_is_found_whatever_its_capitals_and_spaces(tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("address\nann@people.example\n")
+    MailingList.objects.create(name="Été News", slug="news")
+    said = run_command("import_recipients", str(path), "--list", "  été news ")
+    assert said.splitlines()[1:] == ["1 added to the list “Été News”."]
+    MailingList.objects.create(name="ÉTÉ NEWS", slug="news-2")
+    with pytest.raises(CommandError, match="may be any of “ÉTÉ NEWS”, “Été News”"):
+        run_command("import_recipients", str(path), "--list", "été news")
+    said = run_command("import_recipients", str(path), "--list", "ÉTÉ NEWS")
+    assert said.splitlines()[1:] == ["1 added to the list “ÉTÉ NEWS”."]
+    run_command("import_recipients", str(path), "--list", " Odd ")
+    assert MailingList.objects.filter(name="Odd").exists()
+
+
+def test_rejected_rows_of_an_earlier_import_do_not_stay(tmp_path: Path) -> None:
+    path, rejected = tmp_path / "people.csv", tmp_path / "people.csv.rejected.csv"
+    path.write_text("address\nann\n")
+    run_command("import_recipients", str(path), "--list", "News")
+    assert rejected.exists()
+    path.write_text("address\nann@people.example\n")
+    said = run_command("import_recipients", str(path), "--list", "News")
+    assert f"{rejected} was removed" in said
+    assert not rejected.exists()
+    assert "rejected.csv" not in run_command("import_recipients", str(path), "--list", "News")
 
 
 def test_import_of_what_is_no_csv_changes_nothing(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from mailer.exceptions import ImportRefused
 from mailer.models import Consent, MailingList, Recipient, Subscription
 from mailer.models.recipient import time_zone_names
 from mailer.services.column_names import placeholder_name
-from mailer.services.importing import Report, free_slug, import_file, write_rejected
+from mailer.services.importing import Report, import_file, write_rejected
+from mailer.services.lists import free_slug
 from mailer.states import SubscriptionState
 from mailer.tests.factories import NOW, make_list, make_recipient, subscribe
 
@@ -74,8 +75,19 @@ def test_again_changes_nothing_and_news_are_taken_over(tmp_path: Path, news: Mai
 def test_who_unsubscribed_stays_unsubscribed(tmp_path: Path, news: MailingList) -> None:
     gone = make_recipient("gone@people.example")
     subscribe(gone, news, SubscriptionState.UNSUBSCRIBED)
-    load(tmp_path, "address\ngone@people.example\n", news)
+    report = load(tmp_path, "address\ngone@people.example\n", news)
     assert Subscription.objects.get().state == SubscriptionState.UNSUBSCRIBED
+    assert (counts(report), report.added) == ((0, 0, 1, 0), 0)
+
+
+def test_who_is_known_already_is_counted_as_added_to_a_list(
+    tmp_path: Path, news: MailingList
+) -> None:
+    make_recipient("ann@people.example")
+    text = "address\nann@people.example\nbob@people.example\n"
+    first, again = load(tmp_path, text, news), load(tmp_path, text, news)
+    assert (counts(first), first.added) == ((1, 0, 1, 0), 2)
+    assert (counts(again), again.added) == ((0, 0, 2, 0), 0)
 
 
 def test_each_bad_row_is_kept_with_its_line_and_reason(tmp_path: Path, news: MailingList) -> None:
