@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from mailer import tasks
+from mailer.engine.sender import Outcome
 from mailer.models import MailingList, Recipient, Run, TestMessage
 from mailer.tests.factories import make_mailing, make_message, make_relay, make_run
 from mailer.tests.ledger import Engine, send_all
@@ -88,6 +90,19 @@ def test_start_mailing_prints_the_runs_id() -> None:
         run_command("start_mailing", "Monthly")
 
 
+def test_who_starts_a_mailing_second_at_the_same_time_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_mailing(recipients=1, name="Weekly")
+    before = timezone.now()
+    first = run_command("start_mailing", "Weekly").strip()
+    monkeypatch.setattr(timezone, "now", lambda: before)
+    with pytest.raises(CommandError, match=f"elsewhere at the same time: run {first}") as refused:
+        run_command("start_mailing", "Weekly")
+    assert "page" not in str(refused.value)
+    assert Run.objects.count() == 1
+
+
 def test_run_report(engine: Engine) -> None:
     run = make_run(recipients=3)
     send_all(run)
@@ -95,9 +110,26 @@ def test_run_report(engine: Engine) -> None:
     assert report["state"] == "finished"
     assert (report["total"], report["by_state"]["sent"], report["failures"]) == (3, 3, [])
     assert report["started"] <= report["finished"]
-    assert "total: 3" in run_command("run_report", str(run.pk))
     with pytest.raises(CommandError, match="no run"):
         run_command("run_report", "0")
+
+
+def test_run_report_in_lines(engine: Engine) -> None:
+    run = make_run(recipients=3)
+    answers: dict[int, Any] = {
+        1: {"outcome": Outcome.FAILED, "problem": "550 5.1.1", "code": 550, "reply": "no such user"}
+    }
+    engine.script = lambda message: answers.get(message.seq, Outcome.SENT)
+    send_all(run)
+    Run.objects.update(left_out={"unsubscribed": 2})
+    said = run_command("run_report", str(run.pk))
+    lines = said.splitlines()
+    assert {"total: 3", "state: finished", "left out: 2 unsubscribed"} <= set(lines)
+    assert "by state: 2 sent, 1 failed" in lines
+    assert lines[-2].startswith("1 failed, 550 5.1.1: ")
+    assert lines[-1] == "    no such user"
+    assert not set("{}[]'") & set(said)
+    assert "None" not in said
 
 
 def test_next_sends() -> None:
