@@ -26,6 +26,7 @@ from mailer.services.scheduling import schedule_of, switch_schedule
 from mailer.tasks import ring_after_commit
 
 from .history import note_change
+from .placeholder_words import lacking_in_words
 from .schedule_fields import check_schedule
 from .schedule_words import in_words
 
@@ -33,7 +34,7 @@ START = "mailer.start_mailing"
 
 
 def what_send_now_does(mailing: Mailing) -> str:
-    """How many people it goes to, who is left out, and whether it went out already."""
+    """How many people it goes to, who is left out or lacks what it says, and its last run."""
     audience = count_audience(mailing)
     lines = [
         ngettext(
@@ -45,6 +46,7 @@ def what_send_now_does(mailing: Mailing) -> str:
     ]
     if audience.left_out:
         lines.append(_("Left out: %(who)s.") % {"who": left_out_in_words(audience.left_out)})
+    lines += lacking_in_words(mailing)
     if last := mailing.runs.order_by("-id").first():
         lines.append(
             _("Its last run, %(run)s, was %(when)s: %(state)s.")

@@ -10,8 +10,9 @@ from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
+from admin_ext.components.numbers import format_number
 from admin_ext.components.times import time_column
 from mailer.models import MailingList, Subscription
 from mailer.states import SubscriptionState
@@ -39,12 +40,23 @@ class MailingListAdmin(GuardedDeletionMixin, admin.ModelAdmin[MailingList]):
 
     def why_not_delete(self, obj: Any) -> str:
         mailings = list(obj.mailing_set.values_list("name", flat=True)[:5])
-        if not mailings:
+        if mailings:
+            return _("“%(list)s” is used by %(mailings)s. Take it out there first.") % {
+                "list": obj,
+                "mailings": ", ".join(f"“{name}”" for name in mailings),
+            }
+        gone = obj.subscriptions.filter(state=SubscriptionState.UNSUBSCRIBED).count()
+        if not gone:
             return ""
-        return _("“%(list)s” is used by %(mailings)s. Take it out there first.") % {
-            "list": obj,
-            "mailings": ", ".join(f"“{name}”" for name in mailings),
-        }
+        return ngettext(
+            "“%(list)s” is kept: %(n)s person has unsubscribed from it. That would be forgotten,"
+            " and the next import would write to them again. No mailing uses the list, so nothing"
+            " is sent to it: let it be.",
+            "“%(list)s” is kept: %(n)s people have unsubscribed from it. That would be forgotten,"
+            " and the next import would write to them again. No mailing uses the list, so nothing"
+            " is sent to it: let it be.",
+            gone,
+        ) % {"list": obj, "n": format_number(gone)}
 
     @admin.display(description=gettext_lazy("people"))
     def people(self, mailing_list: Any) -> SafeString | str:

@@ -17,6 +17,7 @@ from mailer.services.writing import save_version
 from .deletion import GuardedDeletionMixin
 from .message_form import MessageForm
 from .message_version import MessageVersionInline
+from .placeholder_words import warnings_of_unknown
 from .send_test import SEND_TEST_ACTION, describe_tests
 
 
@@ -68,7 +69,7 @@ class MessageAdmin(ObjectActionsMixin, GuardedDeletionMixin, admin.ModelAdmin[Me
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         save_version(obj, form.content, by=request.user)  # type: ignore[arg-type]
-        for warning in form.warnings:
+        for warning in [*form.warnings, *warnings_of_unknown(form.content)]:
             self.message_user(request, warning, messages.WARNING)
 
     def render_change_form(

@@ -17,7 +17,6 @@ from admin_ext.components.badges import badge
 from admin_ext.components.paginator import BigTableMixin
 from admin_ext.components.times import time_column
 from mailer.models import Recipient, Suppression
-from mailer.states import SubscriptionState
 
 from .address_search import matches_address
 from .deletion import GuardedDeletionMixin
@@ -43,14 +42,13 @@ class RecipientAdmin(GuardedDeletionMixin, BigTableMixin, admin.ModelAdmin[Recip
         return found.annotate(suppressed=Exists(suppressed))
 
     def why_not_delete(self, obj: Any) -> str:
-        gone = obj.subscriptions.filter(state=SubscriptionState.UNSUBSCRIBED)
-        lists = list(gone.order_by("list__name").values_list("list__name", flat=True)[:5])
+        lists = obj.unsubscribed_from()
         if not lists:
             return ""
         return gettext(
             "“%(recipient)s” has unsubscribed from %(lists)s and is kept: otherwise that would be"
             " forgotten, and the next import would put them back on the list."
-        ) % {"recipient": obj, "lists": ", ".join(f"“{name}”" for name in lists)}
+        ) % {"recipient": obj, "lists": lists}
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Recipient], search_term: str

@@ -41,6 +41,12 @@ class SubscriptionForm(forms.ModelForm[Subscription]):
             self.add_error(
                 "evidence", _("They unsubscribed. Write what their wish to come back rests on.")
             )
+        person = values.get("recipient")  # on a recipient's own page with their changed address
+        if to == SubscriptionState.UNSUBSCRIBED and person and person.is_moving():
+            self.add_error(
+                "state",
+                _("Do not change the address in the same step: which of the two unsubscribed?"),
+            )
         return values
 
 

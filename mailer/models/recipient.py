@@ -8,10 +8,13 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from mailer.addresses import hash_address, normalize_address
+from mailer.exceptions import NotPossible
 from mailer.names import validate_name
+from mailer.states import SubscriptionState
 
 #: The names of all time zones; asking reads some 600 files, which an import would do for each row.
 time_zone_names = cache(available_timezones)
@@ -85,11 +88,38 @@ class Recipient(models.Model):
         key = self.address_key
         if Recipient.objects.filter(address_key=key).exclude(pk=self.pk).exists():
             raise ValidationError({"address": _("There is already a recipient with this address.")})
+        if refusal := self._why_not_move():
+            raise ValidationError({"address": refusal})
 
     def save(self, *args: Any, **kwargs: Any) -> None:
+        """Raises ValueError without an address, NotPossible when it may not be changed to this."""
         self.attributes = self.attributes or {}
         self.set_address(self.address)
+        if refusal := self._why_not_move():
+            raise NotPossible(refusal)
         super().save(*args, **kwargs)
+
+    def is_moving(self) -> bool:
+        """Whether saving gives a known recipient another address; other capitals are none."""
+        there = Recipient.objects.filter(pk=self.pk)
+        return self.pk is not None and there.exclude(address_key=self.address_key).exists()
+
+    def unsubscribed_from(self) -> str:
+        """The lists they have unsubscribed from, the first five in quotes; "" if there are none."""
+        gone = self.subscriptions.filter(state=SubscriptionState.UNSUBSCRIBED)
+        names = gone.order_by("list__name").values_list("list__name", flat=True)[:5]
+        return ", ".join(f"“{name}”" for name in names)
+
+    def _why_not_move(self) -> str:
+        """Lists know people by their address: what it says must stay where it was said."""
+        lists = self.unsubscribed_from() if self.is_moving() else ""
+        if not lists:
+            return ""
+        return gettext(
+            "They have unsubscribed from %(lists)s with the address they had. Another one would"
+            " make that forgotten, and the next import would put them back on the list. Add the"
+            " new address as a recipient of its own instead."
+        ) % {"lists": lists}
 
     def set_address(self, address: str) -> None:
         """Set the address with its key and domain. Raises ValueError when it is none."""

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from django.db.models import Case, Count, Exists, OuterRef, Value, When
+from django.db.models import Case, Count, Exists, OuterRef, QuerySet, Value, When
 
 from mailer.models import Mailing, Recipient, Subscription, Suppression
 from mailer.states import SubscriptionState
@@ -19,10 +19,7 @@ class Audience(NamedTuple):
 
 def count_audience(mailing: Mailing) -> Audience:
     """Count the people of a mailing's lists, each once; one query."""
-    on_a_list = Subscription.objects.filter(
-        list__in=mailing.lists.values("pk"), recipient=OuterRef("pk")
-    )
-    suppressed = Suppression.objects.filter(address_key=OuterRef("address_key"))
+    on_a_list, suppressed = _on_a_list(mailing), _suppressed()
     why = Case(
         When(Exists(suppressed), then=Value("suppressed")),
         When(Exists(on_a_list.filter(state=SubscriptionState.SUBSCRIBED)), then=Value(_GETS_IT)),
@@ -35,3 +32,19 @@ def count_audience(mailing: Mailing) -> Audience:
     people = Recipient.objects.filter(Exists(on_a_list)).annotate(why=why).order_by()
     counts = dict(people.values_list("why").annotate(Count("pk")))
     return Audience(counts.pop(_GETS_IT, 0), counts)
+
+
+def recipients_of(mailing: Mailing) -> QuerySet[Recipient]:
+    """Those whom a mailing would go to now."""
+    subscribed = _on_a_list(mailing).filter(state=SubscriptionState.SUBSCRIBED)
+    return Recipient.objects.filter(Exists(subscribed), ~Exists(_suppressed())).order_by()
+
+
+def _on_a_list(mailing: Mailing) -> QuerySet[Subscription]:
+    return Subscription.objects.filter(
+        list__in=mailing.lists.values("pk"), recipient=OuterRef("pk")
+    )
+
+
+def _suppressed() -> QuerySet[Suppression]:
+    return Suppression.objects.filter(address_key=OuterRef("address_key"))

@@ -11,10 +11,11 @@ from django.utils.translation import gettext as _
 
 from mailer.exceptions import ImportRefused
 
+from .column_names import placeholder_names, what_is_wrong
+
 if TYPE_CHECKING:
     from _csv import Reader
 
-ADDRESS_COLUMNS = {"address", "email", "e-mail", "mail", "email_address", "e-mail_address"}
 #: The comma first: it is what a file with one column is taken to have.
 DELIMITERS = (",", ";", "\t")
 
@@ -35,21 +36,21 @@ def read_header(path: Path) -> list[str]:
     Raises ImportRefused for what is not a CSV in UTF-8 with an address column.
     """
     with _refusals(path), _open(path) as file:
-        names = _column_names(next(_reader(file), []))
-    if "address" not in names:
-        words = _("it has no column “address” (or “email”) in its first line")
-        raise _refusal(path, words)
-    if len(set(names)) < len(names) or "" in names:
-        words = _("it has a column without a name, or two with the same, in its first line")
-        raise _refusal(path, words)
-    return names
+        headings = next(_reader(file), [])
+    if problem := what_is_wrong(headings):
+        raise _refusal(path, problem)
+    return placeholder_names(headings)
 
 
 def read_rows(path: Path, *, header: list[str]) -> Iterator[RawRow]:
-    """The lines below the header, empty ones left out. Raises ImportRefused."""
+    """The lines below the header, empty ones left out. Raises ImportRefused.
+
+    Columns at the end without a name are nothing as long as nothing stands in them: spreadsheets
+    write them for cells that were emptied.
+    """
     with _refusals(path), _open(path) as file:
         reader = _reader(file)
-        next(reader)
+        named, width = len(header), len(next(reader))
         while True:
             line = reader.line_num + 1
             cells = next(reader, None)
@@ -57,19 +58,20 @@ def read_rows(path: Path, *, header: list[str]) -> Iterator[RawRow]:
                 return
             if not any(cell.strip() for cell in cells):
                 continue
+            if nameless := [n for n in range(named, min(width, len(cells))) if cells[n].strip()]:
+                words = _(
+                    "column %(n)s has no name in the first line, and something in line %(line)s"
+                )
+                raise _refusal(path, words % {"n": nameless[0] + 1, "line": line})
             problem = ""
-            if len(cells) > len(header):
+            if len(cells) > width:
                 problem = _("%(found)s cells where the header has %(needed)s") % {
                     "found": len(cells),
-                    "needed": len(header),
+                    "needed": width,
                 }
-            cells += [""] * (len(header) - len(cells))  # spreadsheets leave out the last empty ones
+            del cells[named:width]
+            cells += [""] * (named - len(cells))  # spreadsheets leave out the last empty ones
             yield RawRow(line, cells, problem)
-
-
-def _column_names(cells: list[str]) -> list[str]:
-    names = [cell.strip().lower().replace(" ", "_") for cell in cells]
-    return ["address" if name in ADDRESS_COLUMNS else name for name in names]
 
 
 def _open(path: Path) -> TextIO:
@@ -81,7 +83,7 @@ def _reader(file: TextIO) -> "Reader":
     first = file.readline()
     file.seek(0)
     for delimiter in DELIMITERS:
-        if "address" in _column_names(next(csv.reader([first], delimiter=delimiter), [])):
+        if "address" in placeholder_names(next(csv.reader([first], delimiter=delimiter), [])):
             return csv.reader(file, delimiter=delimiter, strict=True)
     return csv.reader(file, strict=True)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from mailer.addresses import hash_address, normalize_address
@@ -42,12 +41,17 @@ class Rejected:
 
 @dataclass(slots=True)
 class Report:
-    """What an import did: every row of the file is one of created, updated, unchanged, rejected."""
+    """What an import did.
+
+    Every row of the file is one of created, updated, unchanged (what is known of that person) and
+    rejected. `added` counts who was put on the list; who unsubscribed from it is not.
+    """
 
     header: list[str]
     created: int = 0
     updated: int = 0
     unchanged: int = 0
+    added: int = 0
     rejected: list[Rejected] = field(default_factory=list)
 
 
@@ -68,7 +72,7 @@ def import_file(path: Path, *, mailing_list: MailingList, now: datetime) -> Repo
     while chunk := list(itertools.islice(rows, CHUNK)):
         with transaction.atomic():
             recipients = _save_recipients(chunk, report)
-            _subscribe(recipients, mailing_list, evidence=path.name, now=now)
+            report.added += _subscribe(recipients, mailing_list, evidence=path.name, now=now)
     return report
 
 
@@ -110,14 +114,6 @@ def write_rejected(report: Report, path: Path) -> None:
             cells, beyond = rejected.raw.cells, rejected.raw.cells[len(report.header) :]
             mine = [cells[index] for index in kept]
             writer.writerow([*mine, rejected.raw.line, rejected.reason, *beyond])
-
-
-def free_slug(name: str) -> str:
-    """A short name for a new list that no other list has; "list-2" where a name gives none."""
-    stem = slugify(name)[:50] or "list"
-    taken = set(MailingList.objects.filter(slug__startswith=stem).values_list("slug", flat=True))
-    candidates = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
-    return next(slug for slug in candidates if slug not in taken)
 
 
 def _good_rows(raws: Iterable[RawRow], report: Report) -> Iterator[Row]:
@@ -172,8 +168,11 @@ def _update(recipient: Recipient, row: Row) -> bool:
 
 def _subscribe(
     recipients: list[Recipient], mailing_list: MailingList, *, evidence: str, now: datetime
-) -> None:
-    """Put on the list who was never on it, each with a consent record; touch nobody else."""
+) -> int:
+    """Put on the list who was never on it, each with a consent record; touch nobody else.
+
+    Returns how many that are.
+    """
     there = set(
         Subscription.objects.filter(list=mailing_list, recipient__in=recipients).values_list(
             "recipient_id", flat=True
@@ -194,3 +193,4 @@ def _subscribe(
         )
         for subscription in fresh
     )
+    return len(fresh)

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from mailer import tasks
+from mailer.engine.sender import Outcome
 from mailer.models import MailingList, Recipient, Run, TestMessage
 from mailer.tests.factories import make_mailing, make_message, make_relay, make_run
 from mailer.tests.ledger import Engine, send_all
@@ -32,6 +34,34 @@ def test_import_recipients(tmp_path: Path) -> None:
     assert rejected[0] == "address,name,rejected_line,rejected_reason"
     assert rejected[1].startswith("nobody,X,3,")
     assert MailingList.objects.get(name="New list").recipients.count() == 1
+    assert "1 added to the list “New list”. It is new" in said
+
+
+def test_a_list_is_found_whatever_its_capitals_and_spaces(tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("address\nann@people.example\n")
+    MailingList.objects.create(name="Été News", slug="news")
+    said = run_command("import_recipients", str(path), "--list", "  été news ")
+    assert said.splitlines()[1:] == ["1 added to the list “Été News”."]
+    MailingList.objects.create(name="ÉTÉ NEWS", slug="news-2")
+    with pytest.raises(CommandError, match="may be any of “ÉTÉ NEWS”, “Été News”"):
+        run_command("import_recipients", str(path), "--list", "été news")
+    said = run_command("import_recipients", str(path), "--list", "ÉTÉ NEWS")
+    assert said.splitlines()[1:] == ["1 added to the list “ÉTÉ NEWS”."]
+    run_command("import_recipients", str(path), "--list", " Odd ")
+    assert MailingList.objects.filter(name="Odd").exists()
+
+
+def test_rejected_rows_of_an_earlier_import_do_not_stay(tmp_path: Path) -> None:
+    path, rejected = tmp_path / "people.csv", tmp_path / "people.csv.rejected.csv"
+    path.write_text("address\nann\n")
+    run_command("import_recipients", str(path), "--list", "News")
+    assert rejected.exists()
+    path.write_text("address\nann@people.example\n")
+    said = run_command("import_recipients", str(path), "--list", "News")
+    assert f"{rejected} was removed" in said
+    assert not rejected.exists()
+    assert "rejected.csv" not in run_command("import_recipients", str(path), "--list", "News")
 
 
 def test_import_of_what_is_no_csv_changes_nothing(tmp_path: Path) -> None:
@@ -60,6 +90,19 @@ def test_start_mailing_prints_the_runs_id() -> None:
         run_command("start_mailing", "Monthly")
 
 
+def test_who_starts_a_mailing_second_at_the_same_time_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_mailing(recipients=1, name="Weekly")
+    before = timezone.now()
+    first = run_command("start_mailing", "Weekly").strip()
+    monkeypatch.setattr(timezone, "now", lambda: before)
+    with pytest.raises(CommandError, match=f"elsewhere at the same time: run {first}") as refused:
+        run_command("start_mailing", "Weekly")
+    assert "page" not in str(refused.value)
+    assert Run.objects.count() == 1
+
+
 def test_run_report(engine: Engine) -> None:
     run = make_run(recipients=3)
     send_all(run)
@@ -67,9 +110,26 @@ def test_run_report(engine: Engine) -> None:
     assert report["state"] == "finished"
     assert (report["total"], report["by_state"]["sent"], report["failures"]) == (3, 3, [])
     assert report["started"] <= report["finished"]
-    assert "total: 3" in run_command("run_report", str(run.pk))
     with pytest.raises(CommandError, match="no run"):
         run_command("run_report", "0")
+
+
+def test_run_report_in_lines(engine: Engine) -> None:
+    run = make_run(recipients=3)
+    answers: dict[int, Any] = {
+        1: {"outcome": Outcome.FAILED, "problem": "550 5.1.1", "code": 550, "reply": "no such user"}
+    }
+    engine.script = lambda message: answers.get(message.seq, Outcome.SENT)
+    send_all(run)
+    Run.objects.update(left_out={"unsubscribed": 2})
+    said = run_command("run_report", str(run.pk))
+    lines = said.splitlines()
+    assert {"total: 3", "state: finished", "left out: 2 unsubscribed"} <= set(lines)
+    assert "by state: 2 sent, 1 failed" in lines
+    assert lines[-2].startswith("1 failed, 550 5.1.1: ")
+    assert lines[-1] == "    no such user"
+    assert not set("{}[]'") & set(said)
+    assert "None" not in said
 
 
 def test_next_sends() -> None:

@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from mailer.exceptions import ImportRefused
 from mailer.models import MailingList
-from mailer.services.importing import free_slug, import_file, write_rejected
+from mailer.services.importing import Report, import_file, write_rejected
+from mailer.services.lists import list_called
 
 
 class Command(BaseCommand):
@@ -22,13 +23,12 @@ class Command(BaseCommand):
             type=Path,
             help="CSV in UTF-8 with a header; one column address",
         )
-        parser.add_argument("--list", required=True, help="the list's name")
+        parser.add_argument("--list", required=True, help="the list's name, in any capitals")
 
     def handle(self, *, file: Path, list: str, **_options: Any) -> None:  # noqa: A002
         try:
-            known = MailingList.objects.filter(name=list).first()
-            (known or MailingList(name=list, slug=free_slug(list))).full_clean()
-            mailing_list = known or MailingList(name=list, slug=free_slug(list))
+            mailing_list = list_called(list)
+            is_new = mailing_list.pk is None
             report = import_file(file, mailing_list=mailing_list, now=timezone.now())
         except ImportRefused as error:
             raise CommandError(str(error)) from None
@@ -38,15 +38,27 @@ class Command(BaseCommand):
             f"{file}: {report.created} created, {report.updated} updated, "
             f"{report.unchanged} unchanged, {len(report.rejected)} rejected"
         )
-        if mailing_list.pk is None:
-            self.stdout.write(f"There is no good row in it, so no list “{list}” was made.")
-        if report.rejected:
-            rejected = file.with_name(f"{file.name}.rejected.csv")
-            try:
-                write_rejected(report, rejected)
-            except OSError as error:
-                raise CommandError(
-                    f"The good rows are in. {rejected} cannot be written: {error.strerror}. "
-                    "Make room for it, then import again: nothing is done twice."
-                ) from None
-            self.stdout.write(f"The rejected rows, with line and reason, are in {rejected}")
+        self.stdout.write(_about_the_list(mailing_list, report, is_new=is_new))
+        self._keep_rejected(report, file.with_name(f"{file.name}.rejected.csv"))
+
+    def _keep_rejected(self, report: Report, path: Path) -> None:
+        """Write the rejected rows; without any, an earlier import's are mended: remove them."""
+        try:
+            if report.rejected:
+                write_rejected(report, path)
+                self.stdout.write(f"The rejected rows, with line and reason, are in {path}")
+            elif path.exists():
+                path.unlink()
+                self.stdout.write(f"Nothing was rejected this time, so {path} was removed.")
+        except OSError as error:
+            raise CommandError(
+                f"The good rows are in. {path} cannot be written: {error.strerror}. "
+                "Make room for it, then import again: nothing is done twice."
+            ) from None
+
+
+def _about_the_list(mailing_list: MailingList, report: Report, *, is_new: bool) -> str:
+    if mailing_list.pk is None:
+        return f"There is no good row in it, so no list “{mailing_list}” was made."
+    made = " It is new: there was no list of that name." if is_new else ""
+    return f"{report.added} added to the list “{mailing_list}”.{made}"

@@ -63,8 +63,7 @@ class Command(BaseCommand):
         if not created:
             return
         report = import_file(FIXTURES / described["file"], mailing_list=mailing_list, now=now)
-        added = report.created + report.updated + report.unchanged
-        self.stdout.write(f"{mailing_list}: {added} recipients from {described['file']}")
+        self.stdout.write(f"{mailing_list}: {report.added} recipients from {described['file']}")
         for address in described["unsubscribed"]:
             _unsubscribe(mailing_list, address, now=now)
 

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils import timezone
 
-from mailer.exceptions import NothingToSend
+from mailer.exceptions import NothingToSend, NotPossible
 from mailer.management.names import get_mailing
 from mailer.models import Run
 from mailer.services.planning import start_now
@@ -33,6 +33,12 @@ class Command(BaseCommand):
                 ring_after_commit()
         except NothingToSend as error:
             raise CommandError(str(error)) from None
+        except NotPossible:  # its own words are about the page that somebody else had open
+            newest = mailing.runs.order_by("-id").first()
+            raise CommandError(
+                f"“{mailing}” was started elsewhere at the same time: run {newest and newest.pk}. "
+                "Nothing more was sent; to send it once more, run this again."
+            ) from None
         self.stdout.write(str(run.pk))
         self.stdout.flush()
         if wait:

@@ -59,6 +59,18 @@ def test_send_now_names_the_number_of_people(admin: Client, world: World) -> Non
     assert "1 unsubscribed" in asked
 
 
+def test_send_now_says_how_many_lack_what_the_message_needs(admin: Client) -> None:
+    message = factories.make_message(text="{{ city }} {{ plan|default('') }}")
+    mailing = factories.make_mailing(recipients=3, message=message)
+    ann = mailing.lists.get().recipients.first()
+    assert ann is not None
+    ann.attributes = {"city": "Rome"}
+    ann.save()
+    asked = admin.get(page("mailing", "do_send_now", mailing)).content.decode()
+    assert "2 of them lack “city”; where the message needs it, it fails." in asked
+    assert "plan" not in asked
+
+
 def test_send_now_of_a_mailing_that_cannot_be_sent_says_why(admin: Client) -> None:
     mailing = factories.make_mailing(lists=[])
     answer = confirm(admin, page("mailing", "do_send_now", mailing))

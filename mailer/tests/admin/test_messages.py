@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 
 from mailer.models import Message
+from mailer.tests.factories import make_recipient
 
 from .conftest import World, form_data, page, said
 
@@ -79,6 +80,17 @@ def test_a_warning_is_shown_and_does_not_refuse(admin: Client) -> None:
     answer = admin.post(page("message", "add"), data, follow=True)
     assert Message.objects.exists()
     assert any(words.startswith("HTML: Line 2: ") for words in said(answer))
+
+
+def test_placeholders_that_nobody_has_are_warned_of(admin: Client) -> None:
+    make_recipient(attributes={"city": "Rome"})
+    data = {**CONTENT, "subject": "{{ City }}", "html": "{{ email }} {{ city }}", "text": "{{ x }}"}
+    assert said(admin.post(page("message", "add"), data, follow=True))[:3] == [
+        "No recipient has “City” at present. Perhaps “city” is meant.",
+        "No recipient has “email” at present. Perhaps “address” is meant.",
+        "No recipient has “x” at present; without a default, the message fails.",
+    ]
+    assert Message.objects.exists()
 
 
 def test_a_used_message_is_not_deleted(admin: Client, world: World) -> None:

@@ -3,6 +3,7 @@
 import pytest
 from django.test import Client
 
+from mailer.exceptions import NotPossible
 from mailer.models import Consent, MailingList, Recipient, Subscription, Suppression
 from mailer.tests import factories
 
@@ -158,3 +159,69 @@ def test_a_list_in_use_is_kept(admin: Client, world: World) -> None:
     )
     assert "is used by “Weekly news”" in said(answer)[0]
     assert MailingList.objects.filter(pk=world.mailing_list.pk).exists()
+
+
+def test_who_unsubscribed_keeps_the_address_they_did_it_with(admin: Client, world: World) -> None:
+    Subscription.objects.filter(pk=world.subscription.pk).update(state="unsubscribed")
+    recipient, address = world.recipient, world.recipient.address
+    url = page("recipient", "change", recipient)
+    answer = admin.post(url, {**form_data(admin, url), "address": "moved@b.example"})
+    refusal = answer.context["adminform"].form.errors["address"][0]
+    assert f"unsubscribed from “{world.mailing_list.name}”" in refusal
+    assert "Add the new address as a recipient of its own" in refusal
+    recipient.address = "moved@b.example"
+    with pytest.raises(NotPossible, match="recipient of its own"):
+        recipient.save()
+    assert Recipient.objects.get(pk=recipient.pk).address == address
+
+
+def test_who_unsubscribed_may_be_renamed_and_spelled_anew(admin: Client, world: World) -> None:
+    Subscription.objects.filter(pk=world.subscription.pk).update(state="unsubscribed")
+    url, address = page("recipient", "change", world.recipient), world.recipient.address
+    data = {**form_data(admin, url), "address": address.title(), "name": "Ann"}
+    assert admin.post(url, data).status_code == 302
+    world.recipient.refresh_from_db()
+    assert (world.recipient.name, world.recipient.address.lower()) == ("Ann", address)
+
+
+def test_the_address_of_a_reader_is_corrected(admin: Client, world: World) -> None:
+    url = page("recipient", "change", world.recipient)
+    data = {**form_data(admin, url), "address": "moved@b.example"}
+    assert admin.post(url, data).status_code == 302
+    assert world.mailing_list.recipients.filter(address="moved@b.example").exists()
+
+
+def test_nobody_is_unsubscribed_and_moved_in_one_step(admin: Client, world: World) -> None:
+    url, address = page("recipient", "change", world.recipient), world.recipient.address
+    change = {"address": "moved@b.example", "subscriptions-0-state": "unsubscribed"}
+    answer = admin.post(url, {**form_data(admin, url), **change})
+    assert "which of the two unsubscribed?" in answer.content.decode()
+    world.subscription.refresh_from_db()
+    assert world.subscription.state == "subscribed"
+    assert Recipient.objects.get(pk=world.recipient.pk).address == address
+
+
+def test_a_list_somebody_unsubscribed_from_is_kept(admin: Client) -> None:
+    made = factories.make_list("News", recipients=3)
+    made.subscriptions.filter(pk=made.subscriptions.first().pk).update(state="unsubscribed")
+    url = page("mailinglist", "delete", made)
+    for answer in (admin.get(url, follow=True), admin.post(url, {"post": "yes"}, follow=True)):
+        assert "“News” is kept: 1 person has unsubscribed from it." in said(answer)[0]
+    made.subscriptions.update(state="unsubscribed")
+    assert "3 people have unsubscribed" in said(admin.get(url, follow=True))[0]
+    assert made.subscriptions.count() == 3
+
+
+def test_a_list_is_deleted_with_subscriptions_that_say_nothing_more(admin: Client) -> None:
+    made = factories.make_list(recipients=1)
+    unanswered = factories.make_recipient()
+    factories.subscribe(unanswered, made, "unconfirmed")  # type: ignore[arg-type]
+    admin.post(page("mailinglist", "delete", made), {"post": "yes"})
+    assert not Subscription.objects.exists()
+
+
+def test_lists_are_not_deleted_in_bulk(admin: Client) -> None:
+    made = factories.make_list(recipients=1)
+    chosen = {"action": "delete_selected", "_selected_action": [made.pk], "post": "yes"}
+    admin.post(page("mailinglist", "changelist"), chosen)
+    assert MailingList.objects.exists()

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from mailer.engine.render import Content, compile_content
 from mailer.exceptions import ImportRefused
 from mailer.models import Consent, MailingList, Recipient, Subscription
 from mailer.models.recipient import time_zone_names
-from mailer.services.importing import Report, free_slug, import_file, write_rejected
+from mailer.services.column_names import placeholder_name
+from mailer.services.importing import Report, import_file, write_rejected
+from mailer.services.lists import free_slug
 from mailer.states import SubscriptionState
 from mailer.tests.factories import NOW, make_list, make_recipient, subscribe
 
@@ -72,8 +75,19 @@ def test_again_changes_nothing_and_news_are_taken_over(tmp_path: Path, news: Mai
 def test_who_unsubscribed_stays_unsubscribed(tmp_path: Path, news: MailingList) -> None:
     gone = make_recipient("gone@people.example")
     subscribe(gone, news, SubscriptionState.UNSUBSCRIBED)
-    load(tmp_path, "address\ngone@people.example\n", news)
+    report = load(tmp_path, "address\ngone@people.example\n", news)
     assert Subscription.objects.get().state == SubscriptionState.UNSUBSCRIBED
+    assert (counts(report), report.added) == ((0, 0, 1, 0), 0)
+
+
+def test_who_is_known_already_is_counted_as_added_to_a_list(
+    tmp_path: Path, news: MailingList
+) -> None:
+    make_recipient("ann@people.example")
+    text = "address\nann@people.example\nbob@people.example\n"
+    first, again = load(tmp_path, text, news), load(tmp_path, text, news)
+    assert (counts(first), first.added) == ((1, 0, 1, 0), 2)
+    assert (counts(again), again.added) == ((0, 0, 2, 0), 0)
 
 
 def test_each_bad_row_is_kept_with_its_line_and_reason(tmp_path: Path, news: MailingList) -> None:
@@ -161,7 +175,13 @@ def test_without_a_good_row_no_list_is_made(tmp_path: Path, rows: str) -> None:
     [
         (b"", "no column"),
         (b"name,city\nAnn,Rome\n", "no column"),
-        (b"address,city,city\nann@people.example,a,b\n", "two with the same"),
+        (
+            b"address,Post-Code,x,post code\nann@people.example,a,b,c\n",
+            r"columns 2 \(“Post-Code”\) and 4 \(“post code”\) would both be called “post_code”",
+        ),
+        (b"email,address\na@people.example,b@people.example\n", "both be called “address”"),
+        (b"address,,city\nann@people.example,,Rome\n", "column 2 has no name"),
+        (b"address,city,\na@people.example,,\nb@people.example,,x\n", "column 3 .* in line 3"),
         ("address,name\nann@people.example,Ann\n".encode("utf-16"), "UTF-8"),
         ("address,name\nann@people.example,J\xfcrgen\n".encode("latin-1"), "UTF-8"),
         (b'address,name\nann@people.example,"never closed\n', "cannot be read"),
@@ -184,6 +204,45 @@ def test_a_file_that_breaks_in_the_middle_changes_nothing(
     with pytest.raises(ImportRefused):
         load(tmp_path, "\n".join(["address", *lines]).encode() + b"\n\xff@people.example\n", news)
     assert not Recipient.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("heading", "name"),
+    [
+        (" Post-Code ", "post_code"),
+        ("Plan (2026), in €", "plan_2026_in"),
+        ("first  name", "first_name"),
+        ("城市", "城市"),
+        ("E-Mail", "address"),
+        ("_private", "private"),
+        ("2024", "column_2024"),
+        ("Not", "column_not"),
+        ("#", "column_3"),
+        (" ", ""),
+    ],
+)
+def test_whatever_a_column_is_called_a_message_can_say_it(heading: str, name: str) -> None:
+    assert placeholder_name(heading, position=3) == name
+    assert placeholder_name(name, position=9) == name
+    if name:
+        template = Content(subject=f"{{{{ {name} }}}}", html="", text="x")
+        assert compile_content(template).render({name: "Rome"}).subject == "Rome"
+
+
+def test_empty_columns_at_the_end_need_no_name(tmp_path: Path, news: MailingList) -> None:
+    text = (
+        "address,city,,\nann@people.example,Rome,, \nbob@people.example\n"
+        "nobody,Bonn,,\nlong@people.example,Rome,,,x\n"
+    )
+    report = load(tmp_path, text, news)
+    assert counts(report) == (2, 0, 0, 2)
+    assert Recipient.objects.get(address="ann@people.example").attributes == {"city": "Rome"}
+    assert "5 cells where the header has 4" in report.rejected[1].reason
+    write_rejected(report, tmp_path / "rejected.csv")
+    with (tmp_path / "rejected.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["address", "city", "rejected_line", "rejected_reason"]
+    assert (rows[1][:3], rows[2][4:]) == (["nobody", "Bonn", "4"], ["x"])
 
 
 def test_a_new_list_gets_a_short_name_of_its_own() -> None:
