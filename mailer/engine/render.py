@@ -33,6 +33,7 @@ __all__ = [
 
 Part = Literal["subject", "html", "text", "values"]
 
+_FEW = 50  # values that, printed once each, cannot fill the memory: PlainDataError comes first
 FUEL = 20_000  # instructions of one part
 OUTPUT_LIMITS: Mapping[Part, int] = {"subject": 500, "html": 2_000_000, "text": 1_000_000}
 
@@ -105,7 +106,8 @@ class Renderer:
     def __init__(self, content: Content) -> None:
         self._printed = threading.local()
         self._environment = _bare_environment()
-        self._environment.finalizer = self._count
+        if any("{%" in source or source.count("{{") > _FEW for _, source in _parts(content)):
+            self._environment.finalizer = self._count
         self._environment.add_filter("join", _join)
         self._html = bool(content.html.strip())
         # Made once from the template where that is exact; converting each message costs 10 ms.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 
 from mailer.models import Batch, Delivery, Run
@@ -60,13 +60,41 @@ def claim_batch(batch_id: int, *, task_id: str, worker: str, now: datetime) -> C
     return Claim(batch=batch, token=token, deadline=deadline)
 
 
-def renew_lease(claim: Claim, *, now: datetime, **changes: int) -> bool:
-    """Hold the batch for another lease, changing it by the way; False (and `claim.lost` set) when
-    it is no longer ours."""
+# Fence, look and mark in one: this is said once for every window.
+_ADVANCE = """
+    UPDATE mailer_batch
+    SET lease_until = %s, mark = CASE WHEN EXISTS (
+        SELECT 1 FROM mailer_run r WHERE r.id = mailer_batch.run_id AND r.state = 'sending'
+    ) THEN %s ELSE mark END
+    WHERE id = %s AND token = %s AND state = 'sending'
+    RETURNING mark"""
+
+
+def advance_mark(claim: Claim, *, to: int, now: datetime) -> bool:
+    """Hold the batch for another lease and move its mark on, unless its run was stopped.
+
+    False (and `claim.lost` set) when the batch is no longer ours.
+    """
+    deadline = _deadline()
+    token = claim.token if connection.features.has_native_uuid_field else claim.token.hex
+    until = connection.ops.adapt_datetimefield_value(now + lease())
+    with connection.cursor() as cursor:
+        cursor.execute(_ADVANCE, [until, to, claim.batch.pk, token])
+        rows = cursor.fetchall()
+    if not rows:
+        claim.lost.set()
+        return False
+    claim.deadline = deadline
+    claim.batch.mark = rows[0][0]
+    return True
+
+
+def renew_lease(claim: Claim, *, now: datetime) -> bool:
+    """Hold the batch for another lease; False (and `claim.lost` set) when it is no longer ours."""
     deadline = _deadline()
     renewed = Batch.objects.filter(
         pk=claim.batch.pk, token=claim.token, state=BatchState.SENDING
-    ).update(lease_until=now + lease(), **changes)
+    ).update(lease_until=now + lease())
     if renewed:
         claim.deadline = deadline
     else:

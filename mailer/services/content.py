@@ -1,5 +1,7 @@
 """A message version as the engine needs it: templates compiled, the MIME frame built."""
 
+from functools import lru_cache
+
 from django.conf import settings
 from django.utils.translation import gettext as _
 
@@ -19,6 +21,7 @@ from .relays import relay_address
 FEEDBACK_SENDER = "mailroom"
 
 _kept = KeptConnections()
+_compiled = lru_cache(maxsize=8)(compile_content)  # batch after batch sends the same
 
 
 def open_sender(run: Run, relay: Relay, *, connections: int) -> Sender:
@@ -30,7 +33,7 @@ def open_sender(run: Run, relay: Relay, *, connections: int) -> Sender:
         relay_address(relay),
         Composer(
             Frame(run_frame(run, version)),
-            compile_content(content_of(version)),
+            _compiled(content_of(version)),
             envelope_sender=lambda _message: version.from_address,
         ),
         connections=connections,

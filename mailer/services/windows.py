@@ -19,7 +19,7 @@ from mailer.engine.sender import Outgoing, Result
 from mailer.models import Batch, Delivery
 from mailer.states import DeliveryState
 
-from .claiming import Claim, close_batch, is_sending, renew_lease
+from .claiming import Claim, advance_mark, close_batch, renew_lease
 from .left_out import with_reason
 from .progress import count_moves, settle_run
 from .results import record_results
@@ -45,9 +45,8 @@ def next_window(
     """
     batch = claim.batch
     first = batch.mark
-    if go_on and is_sending(batch.run_id):
-        batch.mark = _next_mark(batch, size or window_size(batch))
-    if not renew_lease(claim, now=now, mark=batch.mark):
+    end = _next_mark(batch, size or window_size(batch)) if go_on else first
+    if not advance_mark(claim, to=end, now=now):
         return None  # I6: the reaper was here; whatever we know came too late
     moved = record_results(batch, results, now=now)
     window: list[Outgoing] = []

@@ -4,7 +4,7 @@ from .environment import read_count, read_positive
 
 # --- Sending ---------------------------------------------------------------------------------
 # Deliveries in one batch, which is one Celery task.
-MAILER_BATCH_SIZE = read_count("MAILER_BATCH_SIZE", 500)
+MAILER_BATCH_SIZE = read_count("MAILER_BATCH_SIZE", 1000)
 # Deliveries in one window at most, which is one transaction: what a killed process can leave
 # uncertain. Not above `MAILER_BATCH_SIZE`.
 MAILER_WINDOW_SIZE = read_count("MAILER_WINDOW_SIZE", 100)
