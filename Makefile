@@ -7,7 +7,7 @@ MAKE_VENV = command -v $(PYTHON) >/dev/null || { \
 	$(PYTHON) scripts/make_venv.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up flower superuser test check lock venv venv-dev
+.PHONY: help demo up flower superuser test check bench lock venv venv-dev
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]* ## /  make \1\t/p' Makefile | expand -t 18
@@ -29,6 +29,9 @@ test: venv-dev ## run all tests; the last line says what was not run
 
 check: venv-dev ## lint, types, layers, production settings, migrations, tables, locked requirements
 	@$(VENV) scripts/check.py
+
+bench: venv-dev ## measure against peers, a line each (ONLY=name)
+	@$(VENV) -m bench $(ONLY)
 
 lock: venv-dev ## compile requirements*.in anew
 	@$(VENV) scripts/locks.py write

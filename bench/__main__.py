@@ -9,13 +9,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bench import throughput
+from bench import distance, throughput
 from bench.figures import Figure
 from bench.postfix import MissingToolError
 
 FIGURES: dict[str, Callable[[], Figure]] = {
     "run_on_servers": lambda: throughput.measure("servers", bar=0.8),
     "run_embedded": lambda: throughput.measure("embedded", bar=0.5),
+    "far_away": lambda: distance.measure(bar=3.5),
 }
 
 

@@ -40,7 +40,7 @@ def sink() -> Iterator[int]:
         command = [find("smtp-sink"), *user, f"127.0.0.1:{port}", "1000"]
         process = subprocess.Popen(command, env=environment)
         try:
-            wait_until(lambda: _listens(port), what="smtp-sink listens", seconds=10)
+            wait_until(lambda: listens(port), what="smtp-sink listens", seconds=10)
             yield port
         finally:
             process.terminate()
@@ -66,6 +66,7 @@ def _configuration() -> Iterator[dict[str, str]]:
         yield os.environ | {"MAIL_CONFIG": folder}
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Whether something on this machine listens on the port; without a connection to it."""
     listening = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()
     return any(line.split()[1].endswith(f":{port:04X}") for line in listening[1:])

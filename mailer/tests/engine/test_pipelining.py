@@ -257,7 +257,11 @@ def test_a_relay_whose_pipelining_is_a_lie(options: dict[str, object], in_doubt:
             command_timeout=0.3,
             final_timeout=0.3,
         )
-        results = send(sender_to(relay), [outgoing(n) for n in range(1, 11)])
+        kept = KeptConnections(idle_seconds=0)
+        results = send(sender_to(relay, kept=kept), [outgoing(n) for n in range(1, 6)])
+        kept.close()  # what was learnt outlives the connection
+        results += send(sender_to(relay, kept=kept), [outgoing(n) for n in range(6, 11)])
+        kept.close()
     outcomes = Counter(r.outcome for r in results)
     assert outcomes[Outcome.UNCERTAIN] == in_doubt
     assert outcomes[Outcome.SENT] == 10 - in_doubt
