@@ -247,6 +247,28 @@ def test_batches_are_for_the_engine_room(world: World, login: Any) -> None:
     assert "Engine room" not in shown.partition("<main")[2]
 
 
+def test_replies_are_for_those_who_may_see_deliveries(world: World, login: Any) -> None:
+    told = f"<{world.delivery.address}>: Recipient address rejected"
+    Delivery.objects.filter(run=world.run, problem="554 5.7.1").update(reply=told)
+    urls = [page("run", "change", world.run), page("run", "live", world.run)]
+    link = page("delivery", "changelist")
+
+    def shown(client: Client) -> str:
+        answers = [client.get(url).content.decode() for url in (*urls, page("run", "changelist"))]
+        return "".join(answer.partition("<main")[2] or answer for answer in answers)
+
+    alone = shown(login("view_run"))
+    assert "554 5.7.1" in alone
+    assert "refused by policy" in alone
+    assert "2 failed" in alone
+    assert world.delivery.address not in alone
+    assert link not in alone
+    both = shown(login("view_run", "view_delivery"))
+    assert world.delivery.address in both
+    assert both.count("See them") > 1
+    assert link in both
+
+
 def test_deliveries_are_narrowed_by_the_links_of_the_run(admin: Client, world: World) -> None:
     factories.make_run(recipients=2)
     url = page("delivery", "changelist")
