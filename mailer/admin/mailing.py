@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from admin_ext.components.badges import badge
+from admin_ext.components.change_list import CarefulListMixin
 from admin_ext.components.links import admin_link
 from admin_ext.components.list_actions import confirmed_action
 from admin_ext.components.object_actions import ObjectActionsMixin
@@ -31,7 +32,9 @@ RUNS_SHOWN = 10
 
 
 @admin.register(Mailing)
-class MailingAdmin(ObjectActionsMixin, GuardedDeletionMixin, admin.ModelAdmin[Mailing]):
+class MailingAdmin(
+    ObjectActionsMixin, GuardedDeletionMixin, CarefulListMixin, admin.ModelAdmin[Mailing]
+):
     list_display = ("name", "schedule", "next_send", "is_on", "last_run")
     list_filter = ("enabled",)
     ordering = ("name",)

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from admin_ext.components.badges import badge
+from admin_ext.components.change_list import CarefulListMixin
 from admin_ext.components.object_actions import ObjectAction, ObjectActionsMixin
 from admin_ext.components.times import relative_time
 from mailer.models import Batch, Mailing, Relay, Run
@@ -52,7 +53,9 @@ TRY_NOW = ObjectAction(
 
 
 @admin.register(Relay)
-class RelayAdmin(ObjectActionsMixin, GuardedDeletionMixin, admin.ModelAdmin[Relay]):
+class RelayAdmin(
+    ObjectActionsMixin, GuardedDeletionMixin, CarefulListMixin, admin.ModelAdmin[Relay]
+):
     list_display = ("name", "server", "state", "rate_per_second", "connections")
     ordering = ("name",)
     search_fields = ("name", "host")

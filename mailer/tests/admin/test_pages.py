@@ -292,6 +292,25 @@ def test_deliveries_are_narrowed_by_the_links_of_the_run(admin: Client, world: W
     assert admin.get(url, {"run__id__exact": "x"}, follow=True).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("model", "query"),
+    [
+        *(("delivery", name) for name in ("run", "run__id__exact", "recipient", "id__exact")),
+        *((model, "run") for model in ("batch", "audit")),
+        *(("subscription", name) for name in ("list", "recipient__id__exact", "id__in")),
+        *(("mailing", name) for name in ("relay", "message", "lists")),
+        ("run", "mailing"),
+        ("recipient", "lists"),
+    ],
+)
+def test_an_id_that_no_row_can_have_finds_nothing(
+    admin: Client, world: World, model: str, query: str
+) -> None:
+    answer = admin.get(page(model, "changelist"), {query: "9" * 20})
+    assert answer.status_code == 200
+    assert list(answer.context["cl"].result_list) == []
+
+
 def test_a_delivery_shows_each_attempt_with_its_meaning(
     admin: Client, world: World, engine: Engine
 ) -> None:
