@@ -83,7 +83,9 @@ class MailingForm(forms.ModelForm[Mailing]):
         max_length=200,
         required=False,
         help_text=_(
-            "Minute, hour, day of month, month, day of week: 0 9 * * 1 is Mondays at 09:00."
+            "Minute, hour, day of month, month, day of week: 0 9 * * 1 is Mondays at 09:00. With"
+            " both a day of the month and a day of the week, both have to be right (elsewhere one"
+            " is enough): 0 9 13 * 5 is only a Friday the 13th."
         ),
     )
     start_date = _date(
