@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
@@ -95,6 +95,13 @@ class RelayAdmin(
             with transaction.atomic():
                 resume_relay(obj.pk)
                 ring_after_commit()
+        in_the_clear = obj.security == Relay.Security.NONE and not obj.from_environment
+        if obj.username and in_the_clear:
+            words = _(
+                "The user name and password of “%(relay)s” leave unencrypted, because its security"
+                " is “none”: anybody on the way can read them."
+            )
+            self.message_user(request, words % {"relay": obj}, messages.WARNING)
 
     def why_not_delete(self, obj: Any) -> str:
         used = any(model.objects.filter(relay=obj).exists() for model in (Mailing, Run, Batch))
