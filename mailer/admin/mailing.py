@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -44,7 +44,7 @@ class MailingAdmin(
     fieldsets = (
         (None, {"fields": ("name", "message", "lists", "relay")}),
         (
-            gettext_lazy("When"),
+            gettext_lazy("Schedule"),
             {
                 "fields": (
                     "enabled", "schedule_kind", ("every_count", "every_unit"), "weekdays",
@@ -106,6 +106,9 @@ class MailingAdmin(
         super().save_related(request, form, formsets, change)
         if form.schedule_changed:
             apply_schedule(form.instance, now=timezone.now())
+        if form.asked_in_vain:
+            words = _("The schedule is off: what is sent only by “Send now” has none to switch on.")
+            self.message_user(request, words, messages.WARNING)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         pk = obj.pk
