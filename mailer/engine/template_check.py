@@ -175,7 +175,7 @@ def _in_plain_words(error: jinja2.TemplateSyntaxError, source: str) -> Problem:
         if found := re.match(pattern, said):
             parts = {name: _WRITTEN.get(text, text) for name, text in found.groupdict().items()}
             return Problem(line, words.format_map(parts))
-    return Problem(line, f"this cannot be read: {said or 'it is no template'}")
+    return Problem(line, "what stands between the braces cannot be read")
 
 
 def _opened_at(tag: str, source: str) -> int | None:
@@ -231,6 +231,10 @@ _PLAIN_WORDS = (
         r"expected token 'in', got",
         "“in” is missing: a loop is written {{% for item in items %}}",
     ),
+    (r"can't assign to", "a loop is written {{% for item in items %}}"),
+    (r"tag name expected", "after {{% comes a word such as if or for"),
+    (r"expected name or number", "a name is missing after the dot"),
+    (r"You cannot chain multiple tests", "only one “is” can follow a name"),
     (
         r"expected token '(?P<end>.+)', got '(?P<text>.+)'",
         "“{text}” is not expected before {end}",
