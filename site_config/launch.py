@@ -1,15 +1,18 @@
 """Everything on one machine: `python -m site_config.launch [--demo]` (`make demo`, `make up`)."""
 
 import argparse
+import contextlib
 import os
 import socket
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 from honcho.environ import parse_procfile
 
+from .launch_lock import AlreadyRunsError, LaunchLock
 from .processes import Processes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,8 +31,14 @@ def main() -> int:
     parser.add_argument("--demo", action="store_true", help="with demo data")
     demo = parser.parse_args().demo
     target = "make demo" if demo else "make up"
+    lock = LaunchLock(ROOT / os.environ.get("MAILROOM_VAR", "var"))
     try:
+        # Before the ports: theirs would be "taken", and the advice would be to take others.
+        with one_launcher(target):
+            lock.check()
         check_ports(target)
+        with one_launcher(target):
+            lock.take(site_address())
         prepare(demo=demo)
     except CannotStartError as problem:
         print(problem, file=sys.stderr)
@@ -44,6 +53,22 @@ def main() -> int:
     )
     processes.say(f"Stopped. `{target}` goes on from here.")
     return stopped
+
+
+@contextlib.contextmanager
+def one_launcher(target: str) -> Iterator[None]:
+    """Raises CannotStartError when the folder is another launcher's, or cannot be locked."""
+    try:
+        yield
+    except AlreadyRunsError as problem:
+        how = f"Stop it first, or choose another folder: MAILROOM_VAR=var2 {target}"
+        raise CannotStartError(f"{problem}. {how}") from problem
+    except OSError as problem:
+        raise CannotStartError(f"Nothing can be kept in var/: {problem}") from problem
+
+
+def site_address() -> str:
+    return f"http://127.0.0.1:{os.environ['PORT']}/admin/"
 
 
 def check_ports(target: str) -> None:
@@ -110,7 +135,7 @@ def welcome(*, demo: bool) -> str:
     """What is said once the site answers."""
     from django.conf import settings
 
-    address = f"http://127.0.0.1:{os.environ['PORT']}/admin/"
+    address = site_address()
     if not demo:
         return f"""
   Mailroom is up: {address}

@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
 from admin_ext.components.badges import badge
+from admin_ext.components.change_list import CarefulListMixin
 from admin_ext.components.links import link_to
 from admin_ext.components.list_actions import confirmed_action
 from admin_ext.components.numbers import format_number
@@ -33,7 +34,7 @@ def _how_many(count: int) -> str:
     }
 
 
-class PeriodicTaskAdmin(ObjectActionsMixin, admin.ModelAdmin[PeriodicTask]):
+class PeriodicTaskAdmin(ObjectActionsMixin, CarefulListMixin, admin.ModelAdmin[PeriodicTask]):
     form = PeriodicTaskForm
     change_form_template = "admin/djcelery/change_periodictask_form.html"
     list_display = ("name", "state", "schedule", "owner", "last_run")

@@ -44,8 +44,9 @@ class ObjectAction:
     `run` gets (request, object, moment), and the form's cleaned data as a fourth when there is a
     `form_class` (an ObjectForm knows the object). It returns the sentence to show, or an
     ActionDone with a URL of its own; it raises ActionRefused, or one of the ModelAdmin's
-    `refusals`, when it was not done. `label` is also the button's words on the confirmation page
-    unless `button` says more ("Retry 20 deliveries").
+    `refusals`, when it was not done. `question` raises them when there is nothing to ask. `label`
+    is also the button's words on the confirmation page unless `button` says more ("Retry 20
+    deliveries").
     """
 
     name: str
@@ -116,6 +117,10 @@ class ObjectActionsMixin(ConfirmedActionsMixin):
         )
         return super().render_change_form(request, context, *args, **kwargs)
 
+    @property
+    def _refused(self) -> tuple[type[Exception], ...]:
+        return (ActionRefused, *self.refusals)
+
     def _object_action_view(
         self, request: HttpRequest, object_id: str, *, action: ObjectAction
     ) -> HttpResponseBase:
@@ -153,9 +158,14 @@ class ObjectActionsMixin(ConfirmedActionsMixin):
                     return HttpResponseRedirect(
                         self._run_action(request, action, form, obj, moment) or page
                     )
+        try:
+            question = action.question(obj)
+        except self._refused as refusal:
+            self.message_user(request, str(refusal), messages.WARNING)
+            return HttpResponseRedirect(page)
         asked = Confirmation(
             title=action.label,
-            question=action.question(obj),
+            question=question,
             button=action.button(obj) if action.button else action.label,
             purpose=purpose,
             cancel_url=page,
@@ -183,10 +193,9 @@ class ObjectActionsMixin(ConfirmedActionsMixin):
         obj: Any,
         moment: datetime,
     ) -> str:
-        refusals: tuple[type[Exception], ...] = (ActionRefused, *self.refusals)
         try:
             outcome = run_with_form(action.run, form, request, obj, moment)
-        except refusals as refusal:
+        except self._refused as refusal:
             self.message_user(request, str(refusal), messages.ERROR)
             return ""
         done = outcome if isinstance(outcome, ActionDone) else ActionDone(outcome)

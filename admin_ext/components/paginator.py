@@ -3,9 +3,10 @@
 from functools import cached_property
 from typing import Any
 
-from django.contrib.admin import ModelAdmin, ShowFacets
+from django.contrib.admin import ShowFacets
 from django.core.paginator import Paginator
 
+from .change_list import CarefulListMixin
 from .numbers import format_number
 
 
@@ -37,7 +38,7 @@ class CappedPaginator(Paginator[Any]):
         return count
 
 
-class BigTableMixin(ModelAdmin[Any]):
+class BigTableMixin(CarefulListMixin):
     """For a ModelAdmin over many rows: a capped count, and nothing that counts all of them."""
 
     paginator = CappedPaginator

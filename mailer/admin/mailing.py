@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from admin_ext.components.badges import badge
+from admin_ext.components.change_list import CarefulListMixin
 from admin_ext.components.links import admin_link
 from admin_ext.components.list_actions import confirmed_action
 from admin_ext.components.object_actions import ObjectActionsMixin
@@ -31,7 +32,9 @@ RUNS_SHOWN = 10
 
 
 @admin.register(Mailing)
-class MailingAdmin(ObjectActionsMixin, GuardedDeletionMixin, admin.ModelAdmin[Mailing]):
+class MailingAdmin(
+    ObjectActionsMixin, GuardedDeletionMixin, CarefulListMixin, admin.ModelAdmin[Mailing]
+):
     list_display = ("name", "schedule", "next_send", "is_on", "last_run")
     list_filter = ("enabled",)
     ordering = ("name",)
@@ -41,7 +44,7 @@ class MailingAdmin(ObjectActionsMixin, GuardedDeletionMixin, admin.ModelAdmin[Ma
     fieldsets = (
         (None, {"fields": ("name", "message", "lists", "relay")}),
         (
-            gettext_lazy("When"),
+            gettext_lazy("Schedule"),
             {
                 "fields": (
                     "enabled", "schedule_kind", ("every_count", "every_unit"), "weekdays",
@@ -103,6 +106,9 @@ class MailingAdmin(ObjectActionsMixin, GuardedDeletionMixin, admin.ModelAdmin[Ma
         super().save_related(request, form, formsets, change)
         if form.schedule_changed:
             apply_schedule(form.instance, now=timezone.now())
+        if form.asked_in_vain:
+            words = _("The schedule is off: what is sent only by “Send now” has none to switch on.")
+            self.message_user(request, words, messages.WARNING)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         pk = obj.pk

@@ -83,7 +83,9 @@ class MailingForm(forms.ModelForm[Mailing]):
         max_length=200,
         required=False,
         help_text=_(
-            "Minute, hour, day of month, month, day of week: 0 9 * * 1 is Mondays at 09:00."
+            "Minute, hour, day of month, month, day of week: 0 9 * * 1 is Mondays at 09:00. With"
+            " both a day of the month and a day of the week, both have to be right (elsewhere one"
+            " is enough): 0 9 13 * 5 is only a Friday the 13th."
         ),
     )
     start_date = _date(
@@ -103,6 +105,15 @@ class MailingForm(forms.ModelForm[Mailing]):
             "name", "message", "lists", "relay", "enabled", "schedule_kind", "schedule_zone",
             "missed", "late_minutes", "overlap", "expires_after_hours",
         )  # fmt: skip
+        labels = {
+            "late_minutes": _("Late by at most (minutes)"),
+            "expires_after_hours": _("Give up after (hours)"),
+        }
+        help_texts = {
+            "expires_after_hours": _(
+                "What the relay has not taken after so many hours is given up. 96 hours are 4 days."
+            ),
+        }
         widgets = {"lists": forms.CheckboxSelectMultiple, "schedule_zone": ZoneInput}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -110,6 +121,7 @@ class MailingForm(forms.ModelForm[Mailing]):
         self.before = schedule_of(self.instance) if self.instance.pk else _first_schedule()
         self.schedule: Schedule | None = None
         self.schedule_changed = False
+        self.asked_in_vain = False  # to switch on a schedule that this kind has not
         self.initial = {**self.initial, **show_schedule(self.before)}
         if not self.may_schedule:
             self._lock_schedule()
@@ -126,6 +138,7 @@ class MailingForm(forms.ModelForm[Mailing]):
             if kind not in kinds:
                 self.errors.pop(name, None)  # a field that this kind ignores
         if kind == Mailing.Kind.MANUAL:
+            self.asked_in_vain = bool(values.get("enabled"))
             values["enabled"] = False
         if kind and not self.errors.keys() & KINDS_OF.keys():
             try:

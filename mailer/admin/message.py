@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from admin_ext.components.change_list import CarefulListMixin
 from admin_ext.components.object_actions import ObjectActionsMixin
 from admin_ext.components.times import time_column
 from mailer.exceptions import MailerError
@@ -22,7 +23,9 @@ from .send_test import SEND_TEST_ACTION, describe_tests
 
 
 @admin.register(Message)
-class MessageAdmin(ObjectActionsMixin, GuardedDeletionMixin, admin.ModelAdmin[Message]):
+class MessageAdmin(
+    ObjectActionsMixin, GuardedDeletionMixin, CarefulListMixin, admin.ModelAdmin[Message]
+):
     list_display = ("name", "subject", "language", "version", "changed")
     ordering = ("name",)
     search_fields = ("name",)

@@ -3,22 +3,25 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from admin_ext.components.badges import badge
+from admin_ext.components.numbers import format_number
 from admin_ext.components.paginator import BigTableMixin
 from admin_ext.components.times import time_column
-from mailer.models import Recipient, Suppression
+from mailer.models import Recipient, Subscription, Suppression
+from mailer.states import SubscriptionState
 
 from .address_search import matches_address
+from .capped_count import CappedCount
 from .deletion import GuardedDeletionMixin
 from .subscription_form import SubscriptionInline, save_subscription
 
@@ -38,8 +41,14 @@ class RecipientAdmin(GuardedDeletionMixin, BigTableMixin, admin.ModelAdmin[Recip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Recipient]:
         suppressed = Suppression.objects.filter(address_key=OuterRef("address_key"))
+        on_lists = Subscription.objects.filter(recipient=OuterRef("pk"))
         found: QuerySet[Recipient] = super().get_queryset(request)
-        return found.annotate(suppressed=Exists(suppressed))
+        return found.annotate(
+            why_suppressed=Subquery(suppressed.values("reason")[:1]),
+            lists_sending=CappedCount(on_lists.filter(state=SubscriptionState.SUBSCRIBED)),
+            unconfirmed=Exists(on_lists.filter(state=SubscriptionState.UNCONFIRMED)),
+            unsubscribed=Exists(on_lists.filter(state=SubscriptionState.UNSUBSCRIBED)),
+        )
 
     def why_not_delete(self, obj: Any) -> str:
         lists = obj.unsubscribed_from()
@@ -66,9 +75,17 @@ class RecipientAdmin(GuardedDeletionMixin, BigTableMixin, admin.ModelAdmin[Recip
     def gets_mail(self, recipient: Any) -> SafeString | str:
         if recipient.pk is None:
             return "—"
-        if recipient.suppressed:
-            return badge("bad", _("No: suppressed"))
-        return badge("good", _("Yes"))
+        if recipient.why_suppressed:
+            reason = Suppression.Reason(recipient.why_suppressed).label
+            return badge("bad", _("No: suppressed (%(why)s)") % {"why": reason.lower()})
+        if count := recipient.lists_sending:
+            words = ngettext("Yes, on %(n)s list", "Yes, on %(n)s lists", count)
+            return badge("good", words % {"n": format_number(count)})
+        if recipient.unconfirmed:
+            return badge("wait", _("No: not confirmed yet"))
+        if recipient.unsubscribed:
+            return badge("quiet", _("No: unsubscribed"))
+        return badge("quiet", _("No: on no list"))
 
     added = time_column("created_at", _("added"), ordering="id")
 

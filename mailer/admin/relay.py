@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from admin_ext.components.badges import badge
+from admin_ext.components.change_list import CarefulListMixin
 from admin_ext.components.object_actions import ObjectAction, ObjectActionsMixin
 from admin_ext.components.times import relative_time
 from mailer.models import Batch, Mailing, Relay, Run
@@ -52,7 +53,9 @@ TRY_NOW = ObjectAction(
 
 
 @admin.register(Relay)
-class RelayAdmin(ObjectActionsMixin, GuardedDeletionMixin, admin.ModelAdmin[Relay]):
+class RelayAdmin(
+    ObjectActionsMixin, GuardedDeletionMixin, CarefulListMixin, admin.ModelAdmin[Relay]
+):
     list_display = ("name", "server", "state", "rate_per_second", "connections")
     ordering = ("name",)
     search_fields = ("name", "host")
@@ -92,6 +95,13 @@ class RelayAdmin(ObjectActionsMixin, GuardedDeletionMixin, admin.ModelAdmin[Rela
             with transaction.atomic():
                 resume_relay(obj.pk)
                 ring_after_commit()
+        in_the_clear = obj.security == Relay.Security.NONE and not obj.from_environment
+        if obj.username and in_the_clear:
+            words = _(
+                "The user name and password of “%(relay)s” leave unencrypted, because its security"
+                " is “none”: anybody on the way can read them."
+            )
+            self.message_user(request, words % {"relay": obj}, messages.WARNING)
 
     def why_not_delete(self, obj: Any) -> str:
         used = any(model.objects.filter(relay=obj).exists() for model in (Mailing, Run, Batch))

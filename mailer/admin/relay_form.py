@@ -56,7 +56,16 @@ class RelayForm(forms.ModelForm[Relay]):
         values: dict[str, Any] = super().clean() or self.cleaned_data
         if values.get("password") and values.get("forget_password"):
             self.add_error("forget_password", _("Either a new password or none: choose one."))
+        elif values.get("username") and not values.get("from_environment"):
+            self._need_password(values)
         return values
+
+    def _need_password(self, values: dict[str, Any]) -> None:
+        if values.get("forget_password"):
+            words = _("The user name needs its password: empty it, too, or keep the password.")
+            self.add_error("forget_password", words)
+        elif not values.get("password") and not self.instance.password_encrypted:
+            self.add_error("password", _("Give the user name's password, or empty the user name."))
 
     def save(self, commit: bool = True) -> Relay:
         if self.cleaned_data.get("password"):

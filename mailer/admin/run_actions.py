@@ -11,10 +11,11 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from admin_ext.components.numbers import format_number
 from admin_ext.components.object_actions import ObjectAction
+from mailer.exceptions import NotPossible
 from mailer.models import Run
 from mailer.services import control
 from mailer.services.left_out import left_out_in_words
-from mailer.services.retrying import Retry, count_retry
+from mailer.services.retrying import Retry, count_retry, nothing_to_retry
 from mailer.states import RUN_FINAL, RUN_SENDS_AGAIN, RunState
 from mailer.tasks import ring_after_commit
 
@@ -70,7 +71,12 @@ def _by(request: HttpRequest) -> Any:
 
 
 def _what_retry_does(run: Any) -> str:
-    lines = [_retry_in_words(_asked_retry(run))]
+    retry = _asked_retry(run)
+    if not retry.again:
+        raise NotPossible(
+            nothing_to_retry(run.pk, left_out=retry.left_out, problem=run.asked_problem)
+        )
+    lines = [_retry_in_words(retry)]
     if run.asked_problem is not None:
         only = _("Only those that failed with “%(problem)s”.")
         lines.append(only % {"problem": run.asked_problem})

@@ -51,7 +51,7 @@ def describe_run(run: Run, request: HttpRequest) -> dict[str, Any]:
         "final": run.state in RUN_FINAL,
         "due": moment_in_words(run.slot, ZoneInfo(run.mailing.schedule_zone)),
         "waits": _waits(run, now=timezone.now()),
-        "counts": _counts(run),
+        "counts": _counts(run, request),
         "left_out": left_out_in_words(run.left_out),
         "failures": _failures(run, request),
         "timeline": _timeline(run),
@@ -79,6 +79,12 @@ def results_of(task_ids: list[str]) -> dict[str, int]:
     return dict(TaskResult.objects.filter(task_id__in=task_ids).values_list("task_id", "pk"))
 
 
+def may_see_deliveries(request: HttpRequest) -> bool:
+    """Whether this person sees to whom a run went; a relay's reply often repeats the address."""
+    user: Any = request.user
+    return bool(user.has_perm("mailer.view_delivery"))
+
+
 def deliveries_url(run: Run, **filters: str) -> str:
     """The list of a run's deliveries, narrowed to some of them."""
     query = urlencode({"run__id__exact": str(run.pk), **filters})
@@ -98,14 +104,14 @@ def _waits(run: Run, *, now: datetime) -> str:
     return f"{waits}: {relay.pause_reason}" if relay.pause_reason else f"{waits}."
 
 
-def _counts(run: Run) -> list[dict[str, Any]]:
-    always = {"sent", "pending"}
+def _counts(run: Run, request: HttpRequest) -> list[dict[str, Any]]:
+    always, linked = {"sent", "pending"}, may_see_deliveries(request)
     return [
         {
             "state": name,
             "label": DeliveryState(name).label,
             "count": getattr(run, name),
-            "url": deliveries_url(run, state__exact=name),
+            "url": linked and deliveries_url(run, state__exact=name),
         }
         for name in ("sent", *(name for name in COUNTERS if name != "sent"))
         if getattr(run, name) or name in always
@@ -114,14 +120,16 @@ def _counts(run: Run) -> list[dict[str, Any]]:
 
 def _failures(run: Run, request: HttpRequest) -> list[dict[str, Any]]:
     user: Any = request.user
-    retry = ""
+    seen, retry = may_see_deliveries(request), ""
     if can_retry(run) and user.has_perm(RETRY):
         retry = reverse("admin:mailer_run_do_retry", args=[run.pk])
     return [
         {
             **group,
             "label": DeliveryState(group["state"]).label,
-            "url": deliveries_url(run, state__exact=group["state"], problem=group["problem"]),
+            "reply": group["reply"] if seen else "",
+            "url": seen
+            and deliveries_url(run, state__exact=group["state"], problem=group["problem"]),
             "retry_url": retry
             and group["state"] == DeliveryState.FAILED
             and f"{retry}?{urlencode({'problem': group['problem']})}",

@@ -27,13 +27,17 @@ _NODES = (
     *(nodes.Const, nodes.If, nodes.For, nodes.Compare, nodes.Operand, nodes.And, nodes.Or),
     *(nodes.Not, nodes.Test, nodes.CondExpr, nodes.Filter, nodes.Keyword),
 )
+_SIGNS = {
+    "Add": "+", "Mul": "*", "Div": "/", "FloorDiv": "//", "Mod": "%", "Pow": "**",
+    "Neg": "-", "Pos": "+", "Concat": "~",
+}  # fmt: skip
+_TAGS = {
+    "Assign": "set", "AssignBlock": "set", "CallBlock": "call", "FilterBlock": "filter",
+    "Include": "include", "Import": "import", "FromImport": "from", "Extends": "extends",
+    "Block": "block", "Macro": "macro", "With": "with",
+    "Scope": "autoescape", "ScopedEvalContextModifier": "autoescape",
+}  # fmt: skip
 _SPOKEN = {
-    "Assign": "set",
-    "AssignBlock": "set",
-    "Concat": "~",
-    "Mul": "*",
-    "Add": "+",
-    "Sub": "-",
     "Call": "a call with ()",
     "Slice": "a slice with [:]",
     "List": "a list in []",
@@ -64,7 +68,7 @@ def check_template(source: str, *, html: bool) -> list[Problem]:
         tree = _parser.parse(source)
         problems = [*_forbidden(tree), *_long_loops(tree)]
     except jinja2.TemplateSyntaxError as error:
-        return [Problem(error.lineno, error.message or "cannot be read as a template")]
+        return [_in_plain_words(error, source)]
     except RecursionError:
         return [Problem(1, "nested too deeply")]
     if html:
@@ -104,8 +108,7 @@ def _forbidden(tree: nodes.Template) -> Iterator[Problem]:
     for node in tree.find_all(nodes.Node):
         name, line = type(node).__name__, node.lineno or 1
         if not isinstance(node, _NODES):
-            spoken = _SPOKEN.get(name, name.lower())
-            yield Problem(line, f"{spoken} is not available in messages")
+            yield Problem(line, _not_available(name))
         elif isinstance(node, nodes.Filter) and node.name not in FILTERS:
             yield Problem(line, f'there is no filter "{node.name}" in messages')
         elif isinstance(node, nodes.Filter) and _chained(node) > CHAIN_LIMIT:
@@ -116,6 +119,18 @@ def _forbidden(tree: nodes.Template) -> Iterator[Problem]:
             yield Problem(line, "a recursive loop is not available in messages")
         elif isinstance(node, (nodes.Getattr, nodes.Name)) and _is_private(node):
             yield Problem(line, "names that begin with _ are not available in messages")
+
+
+def _not_available(name: str) -> str:
+    if name == "Sub":
+        return (
+            "“-” between names is not available in messages: they do not calculate, and a name is"
+            " written with _ instead"
+        )
+    if sign := _SIGNS.get(name):
+        return f"“{sign}” is not available in messages: they do not calculate or join"
+    spoken = f"{{% {_TAGS[name]} %}}" if name in _TAGS else _SPOKEN.get(name, name.lower())
+    return f"{spoken} is not available in messages"
 
 
 def _chained(node: nodes.Node | None) -> int:
@@ -147,3 +162,92 @@ def _unquoted_attributes(source: str) -> Iterator[Problem]:
             for mark in _MARK.finditer(value["bare"] or ""):
                 reason = 'put quotes round this attribute: ="{{ … }}"'
                 yield Problem(lines[int(mark[1])], reason, "warning")
+
+
+def _in_plain_words(error: jinja2.TemplateSyntaxError, source: str) -> Problem:
+    """What Jinja says of a template, for people who never heard of parsers and tokens."""
+    said, line = error.message or "", error.lineno
+    if found := re.match(r"Unexpected end of template.* is '(\w+)'", said):
+        tag = found[1]
+        words = f"{{% {tag} %}} is not closed: write {{% end{tag} %}} where it ends"
+        return Problem(_opened_at(tag, source) or line, words)
+    for pattern, words in _PLAIN_WORDS:
+        if found := re.match(pattern, said):
+            parts = {name: _WRITTEN.get(text, text) for name, text in found.groupdict().items()}
+            return Problem(line, words.format_map(parts))
+    return Problem(line, "what stands between the braces cannot be read")
+
+
+def _opened_at(tag: str, source: str) -> int | None:
+    """The line of the last {% tag %} that nothing closes."""
+    lines: list[int] = []
+    for kind, text, line in split_template(source):
+        words = re.findall(r"\w+", text) if kind == "block" else []
+        if words[:1] == [tag]:
+            lines.append(line)
+        elif words[:1] == [f"end{tag}"] and lines:
+            lines.pop()
+    return lines[-1] if lines else None
+
+
+#: What Jinja calls things, as it is written.
+_WRITTEN = {"end of print statement": "}}", "end of statement block": "%}", "end of template": ""}
+#: Its messages and ours, by the first that fits; braces stand doubled, as str.format wants them.
+_PLAIN_WORDS = (
+    (
+        r"Encountered unknown tag '(?P<tag>end\w+)'.* is '(?P<open>\w+)'",
+        "{{% {open} %}} is not closed yet: write {{% end{open} %}} before {{% {tag} %}}",
+    ),
+    (
+        r"Encountered unknown tag '(?P<tag>else|elif)'\.$",
+        "{{% {tag} %}} has no {{% if %}} before it",
+    ),
+    (
+        r"Encountered unknown tag 'end(?P<tag>if|for)'",
+        "{{% end{tag} %}} has no {{% {tag} %}} before it",
+    ),
+    (r"Encountered unknown tag '(?P<tag>\w+)'", "{{% {tag} %}} is not available in messages"),
+    (r"Missing end of comment", "{{# is not closed: write #}} where the remark ends"),
+    (r"Missing end of raw", "{{% raw %}} is not closed: write {{% endraw %}} where it ends"),
+    (
+        r"unexpected end of template, expected '(?P<end>end of [ps]\w+ \w+)'",
+        "this is not closed: write {end} where it ends",
+    ),
+    (
+        r"unexpected end of template, expected '(?P<end>.+?)'",
+        "“{end}” is missing at the end",
+    ),
+    (r"Expected an expression, got '(?P<end>.+)'", "something is missing before {end}"),
+    (
+        r"expected token 'end of statement block', got '='",
+        "“=” does not compare: write == instead",
+    ),
+    (
+        r"expected token 'end of print statement', got '(?P<text>.+)'",
+        "“{text}” is not expected here: a name is one word, and after it comes }}}} or |",
+    ),
+    (r"expected token 'name', got '(?P<text>.+)'", "a name is missing before {text}"),
+    (
+        r"expected token 'in', got",
+        "“in” is missing: a loop is written {{% for item in items %}}",
+    ),
+    (r"can't assign to", "a loop is written {{% for item in items %}}"),
+    (r"tag name expected", "after {{% comes a word such as if or for"),
+    (r"expected name or number", "a name is missing after the dot"),
+    (r"You cannot chain multiple tests", "only one “is” can follow a name"),
+    (
+        r"expected token '(?P<end>.+)', got '(?P<text>.+)'",
+        "“{text}” is not expected before {end}",
+    ),
+    (r"unexpected char ['\"][\"']['\"]", "a quotation mark is not closed"),
+    (
+        r"unexpected char '([“”„‘’«»])'",
+        "a curly quotation mark is none here: write ' or \"",
+    ),
+    (r"unexpected char '(?P<text>.+)' at", "“{text}” cannot be written here"),
+    (
+        r"unexpected '(?P<text>.+)', expected '(?P<end>.+)'",
+        "“{end}” is missing before “{text}”",
+    ),
+    (r"unexpected '(?P<text>.+)'", "“{text}” is not expected here"),
+)

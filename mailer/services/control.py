@@ -4,6 +4,7 @@ Every service takes the run's primary key, looks again at its state, and raises 
 sentence for staff when it has moved on meanwhile.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from django.contrib.auth.models import User
@@ -17,7 +18,7 @@ from mailer.states import RUN_MOVES, RUN_SENDS_AGAIN, RUN_UNDER_WAY, DeliverySta
 
 from .left_out import left_out_in_words
 from .progress import count_moves, settle_run
-from .retrying import count_retry, in_chunks, keep_outcomes, retriable, try_again
+from .retrying import count_retry, in_chunks, keep_outcomes, nothing_to_retry, retriable, try_again
 from .sweeping import sweep
 
 
@@ -68,12 +69,11 @@ def retry_failed(
     A finished run is sending again; its expiry is counted anew. Who is suppressed or unsubscribed
     by now is not touched: how it failed stays to be read.
     """
-    left_out = left_out_in_words(count_retry(run_id, problem=problem).left_out)
+    asked = count_retry(run_id, problem=problem)
     retried = _send_again(run_id, deliveries=retriable(run_id, problem=problem), now=now)
     if not retried:
-        words = _("Run %(run)s has no failed deliveries to retry.") % {"run": run_id}
-        raise NotPossible(f"{words} {_left_out(left_out)}".strip())
-    detail = ". ".join(filter(None, [problem, _left_out(left_out)]))
+        raise NotPossible(nothing_to_retry(run_id, left_out=asked.left_out, problem=problem))
+    detail = ". ".join(filter(None, [problem, _left_out(asked.left_out)]))
     _audit(run_id, Audit.Action.RETRY, by=by, now=now, count=retried, detail=detail)
     return retried
 
@@ -106,8 +106,8 @@ def resolve_uncertain(
     return resolved
 
 
-def _left_out(who: str) -> str:
-    return _("Left out: %(who)s.") % {"who": who} if who else ""
+def _left_out(counts: Mapping[str, int]) -> str:
+    return _("Left out: %(who)s.") % {"who": left_out_in_words(counts)} if counts else ""
 
 
 def _settle_as(

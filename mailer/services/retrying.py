@@ -1,18 +1,21 @@
 """Trying deliveries again: what became of them so far is kept, then they wait at the tail."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.db import connection
 from django.db.models import Count, QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
+from admin_ext.components.numbers import format_number
 from mailer.models import Attempt, Delivery, Run
 from mailer.states import DeliveryState
 
-from .left_out import with_reason
+from .left_out import left_out_in_words, with_reason
 from .progress import count_moves
 from .tail import move_to_tail
 
@@ -37,6 +40,21 @@ def count_retry(run_id: int, *, problem: str | None = None) -> Retry:
     failed = _failed(run_id, problem).order_by().values_list("why").annotate(n=Count("pk"))
     counts = dict(failed)
     return Retry(again=counts.pop(None, 0), left_out=counts)
+
+
+def nothing_to_retry(run_id: int, *, left_out: Mapping[str, int], problem: str | None) -> str:
+    """Why a retry would send nothing: nothing failed, or whoever it failed for is left out."""
+    words = _("Run %(run)s has no failed deliveries to retry.")
+    if failed := sum(left_out.values()):
+        words = ngettext(
+            "Run %(run)s has nothing to retry: the %(n)s failed delivery is left out (%(who)s).",
+            "Run %(run)s has nothing to retry: all %(n)s failed deliveries are left out (%(who)s).",
+            failed,
+        )
+    if problem is not None:
+        words = f"{words} {_('Only those that failed with “%(problem)s” were asked for.')}"
+    who = left_out_in_words(left_out)
+    return words % {"run": run_id, "n": format_number(failed), "who": who, "problem": problem}
 
 
 def retriable(run_id: int, *, problem: str | None = None) -> QuerySet[Delivery]:

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from mailer.services.expressions import (
     WEEKDAY_CODES,
+    Crontab,
     Rule,
     parse_crontab,
     parse_every,
@@ -20,6 +21,7 @@ from mailer.services.slots import Schedule
 from .recurrence import MonthDay, month_day, parse_weekly
 
 WORKING_DAYS = (0, 1, 2, 3, 4)  # Monday to Friday
+TIMES_SHOWN = 4  # times of day that a sentence has room for
 
 
 def describe_schedule(schedule: Schedule) -> str:
@@ -36,8 +38,11 @@ def describe_schedule(schedule: Schedule) -> str:
     if schedule.kind == "once":
         return _("once, on %(date)s at %(time)s, %(zone)s") % place
     if schedule.kind == "crontab":
-        parse_crontab(schedule.expression)
-        words = _("crontab %(expression)s, %(zone)s") % place
+        place["when"] = _describe_crontab(parse_crontab(schedule.expression))
+        if place["when"]:
+            words = _("%(when)s, %(zone)s") % place
+        else:
+            words = _("by crontab %(expression)s, %(zone)s") % place
     elif schedule.kind == "every" and parse_every(schedule.expression)[1] in {"minutes", "hours"}:
         words = _describe_every(schedule, start)
     else:
@@ -85,6 +90,51 @@ def _describe_weeks(weekdays: tuple[int, ...], interval: int) -> str:
         "days": _join_words([str(WEEKDAYS[day]) for day in weekdays]),
         "count": interval,
     }
+
+
+def _describe_crontab(crontab: Crontab) -> str:
+    """The common shapes in words; "" for any other."""
+    often, days = _describe_often(crontab), _describe_crontab_days(crontab)
+    if often:
+        return often if days == _("every day") else ""
+    times = [(hour, minute) for hour in sorted(crontab.hours) for minute in sorted(crontab.minutes)]
+    if not days or len(times) > TIMES_SHOWN:
+        return ""
+    return _("%(days)s at %(time)s") % {
+        "days": days,
+        "time": _join_words([f"{hour:02}:{minute:02}" for hour, minute in times]),
+    }
+
+
+def _describe_often(crontab: Crontab) -> str:
+    """ "every 15 minutes", "every 2 hours"; "" for what happens a few times a day, or unevenly."""
+    if len(crontab.hours) == 24 and (count := _step(crontab.minutes, of=60)):
+        if count == 60:
+            return _("every hour")
+        return ngettext("every minute", "every %(count)d minutes", count) % {"count": count}
+    count = _step(crontab.hours, of=24)
+    if crontab.minutes == {0} and 0 < count < 24:
+        return ngettext("every hour", "every %(count)d hours", count) % {"count": count}
+    return ""
+
+
+def _step(found: frozenset[int], *, of: int) -> int:
+    """How far the numbers from 0 to `of` that were found lie apart; 0 where it varies."""
+    step = of // len(found)
+    return step if found == frozenset(range(0, of, step)) and of % step == 0 else 0
+
+
+def _describe_crontab_days(crontab: Crontab) -> str:
+    if len(crontab.months) < 12:
+        return ""
+    if len(crontab.days) == 31:  # 0 is Sunday there, and Monday here
+        return _describe_weeks(tuple(sorted((day - 1) % 7 for day in crontab.weekdays)), 1)
+    # A later day is not in every month.
+    if len(crontab.weekdays) < 7 or max(crontab.days) > 28:
+        return ""
+    days = [str(day) for day in sorted(crontab.days)]
+    words = ngettext("day %(days)s", "days %(days)s", len(days)) % {"days": _join_words(days)}
+    return _("on %(days)s of every month") % {"days": words}
 
 
 _ORDINALS = {

@@ -129,6 +129,7 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "filters": {"forbidden": {"()": "site_config.request_log.ForbiddenFilter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {
         "handlers": ["console"],
@@ -136,6 +137,7 @@ LOGGING = {
         # `make up` use `WARNING`.
         "level": env.str("LOG_LEVEL", "INFO"),
     },
+    "loggers": {"django.request": {"filters": ["forbidden"]}},
 }
 
 # --- Database --------------------------------------------------------------------------------

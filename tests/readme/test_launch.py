@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from site_config.launch_lock import LaunchLock
 from tests.readme.checkout import ROOT, clean_environment, free_port
 
 OWN_GROUP = """
@@ -41,6 +42,43 @@ def test_a_taken_port_is_one_line_that_names_it(name: str, tmp_path: Path) -> No
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert not list(tmp_path.iterdir()), "nothing was begun"
+
+
+HOLDS_IT = """
+import sys, time
+from pathlib import Path
+from site_config.launch_lock import LaunchLock
+lock = LaunchLock(Path(sys.argv[1]))
+lock.take("http://127.0.0.1:18000/admin/")
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_second_one_on_the_same_folder_says_where_the_first_is(tmp_path: Path) -> None:
+    ports = {"PORT": str(free_port()), "SMTP_PORT": str(free_port())}
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDS_IT, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "held\n"
+        done = launch(MAILROOM_VAR=str(tmp_path), **ports)
+        first.kill()
+    assert done.stderr == (
+        f"Mailroom already runs here at http://127.0.0.1:18000/admin/ (process {first.pid})."
+        " Stop it first, or choose another folder: MAILROOM_VAR=var2 make demo\n"
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+
+
+def test_a_lock_is_gone_with_its_process(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDS_IT, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as first:
+        assert first.stdout is not None
+        first.stdout.readline()
+        first.kill()
+    LaunchLock(tmp_path).check()
 
 
 @pytest.mark.parametrize("port", ["http", "0", "70000", "-1"])

@@ -181,11 +181,22 @@ def test_retry_tells_who_is_left_out_before_and_after(admin: Client, world: Worl
     asked = admin.get(url).content.decode()
     assert words in asked
     assert "Retry 1 delivery" in asked
-    assert said(confirm(admin, url)) == [words]
+    hidden = dict(admin.get(url).context["hidden"])
+    assert said(admin.post(url, hidden, follow=True)) == [words]
     entry = world.run.audits.get(action="retry")
     assert (entry.count, entry.detail) == (1, "Left out: 1 suppressed.")
-    answer = confirm(admin, url)
-    assert "no failed deliveries to retry. Left out: 1 suppressed." in said(answer)[0]
+    nothing = "has nothing to retry: the 1 failed delivery is left out (1 suppressed)."
+    for answer in (admin.get(url, follow=True), admin.post(url, hidden, follow=True)):
+        assert said(answer) == [f"Run {world.run.pk} {nothing}"]
+
+
+def test_retry_of_a_reply_that_nobody_got_is_refused(admin: Client, world: World) -> None:
+    answer = admin.get(f"{page('run', 'do_retry', world.run)}?problem=zzz", follow=True)
+    assert answer.redirect_chain == [(page("run", "change", world.run), 302)]
+    (words,) = said(answer)
+    assert words.startswith(
+        f"Run {world.run.pk} has no failed deliveries to retry. Only those that"
+    )
 
 
 def test_retry_of_one_reply_group_leaves_the_others(admin: Client, world: World) -> None:

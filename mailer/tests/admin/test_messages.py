@@ -56,7 +56,11 @@ def test_only_changed_content_makes_a_version(admin: Client) -> None:
 @pytest.mark.parametrize(
     ("field", "text", "words"),
     [
-        ("html", "<p>one</p>\r\n{% set x = 1 %}", "Line 2: set is not available in messages."),
+        (
+            "html",
+            "<p>one</p>\r\n{% set x = 1 %}",
+            "Line 2: {% set %} is not available in messages.",
+        ),
         ("text", "a\n\n{{ name|nonsense }}", "Line 3: there is no filter &quot;nonsense&quot;"),
         ("subject", "{{ name", "Line 1: "),
         ("html", "   ", "The message is empty"),

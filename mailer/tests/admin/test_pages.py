@@ -247,6 +247,28 @@ def test_batches_are_for_the_engine_room(world: World, login: Any) -> None:
     assert "Engine room" not in shown.partition("<main")[2]
 
 
+def test_replies_are_for_those_who_may_see_deliveries(world: World, login: Any) -> None:
+    told = f"<{world.delivery.address}>: Recipient address rejected"
+    Delivery.objects.filter(run=world.run, problem="554 5.7.1").update(reply=told)
+    urls = [page("run", "change", world.run), page("run", "live", world.run)]
+    link = page("delivery", "changelist")
+
+    def shown(client: Client) -> str:
+        answers = [client.get(url).content.decode() for url in (*urls, page("run", "changelist"))]
+        return "".join(answer.partition("<main")[2] or answer for answer in answers)
+
+    alone = shown(login("view_run"))
+    assert "554 5.7.1" in alone
+    assert "refused by policy" in alone
+    assert "2 failed" in alone
+    assert world.delivery.address not in alone
+    assert link not in alone
+    both = shown(login("view_run", "view_delivery"))
+    assert world.delivery.address in both
+    assert both.count("See them") > 1
+    assert link in both
+
+
 def test_deliveries_are_narrowed_by_the_links_of_the_run(admin: Client, world: World) -> None:
     factories.make_run(recipients=2)
     url = page("delivery", "changelist")
@@ -268,6 +290,25 @@ def test_deliveries_are_narrowed_by_the_links_of_the_run(admin: Client, world: W
     assert [d.address for d in found(**one, q=address)] == [address]
     assert "Only of" in admin.get(url, one).content.decode()
     assert admin.get(url, {"run__id__exact": "x"}, follow=True).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("model", "query"),
+    [
+        *(("delivery", name) for name in ("run", "run__id__exact", "recipient", "id__exact")),
+        *((model, "run") for model in ("batch", "audit")),
+        *(("subscription", name) for name in ("list", "recipient__id__exact", "id__in")),
+        *(("mailing", name) for name in ("relay", "message", "lists")),
+        ("run", "mailing"),
+        ("recipient", "lists"),
+    ],
+)
+def test_an_id_that_no_row_can_have_finds_nothing(
+    admin: Client, world: World, model: str, query: str
+) -> None:
+    answer = admin.get(page(model, "changelist"), {query: "9" * 20})
+    assert answer.status_code == 200
+    assert list(answer.context["cl"].result_list) == []
 
 
 def test_a_delivery_shows_each_attempt_with_its_meaning(

@@ -1,5 +1,7 @@
 """Recipients, lists, subscriptions and suppressions."""
 
+from typing import Any
+
 import pytest
 from django.test import Client
 
@@ -112,11 +114,27 @@ def test_the_people_of_a_list_are_one_click_away(admin: Client, world: World) ->
     assert len(_found(admin, "subscription", q=world.recipient.address)) == 1
 
 
-def test_a_suppressed_recipient_is_marked(admin: Client) -> None:
+@pytest.mark.parametrize(
+    ("states", "suppressed", "words"),
+    [
+        ([], "", "No: on no list"),
+        (["unsubscribed"], "", "No: unsubscribed"),
+        (["unsubscribed", "unconfirmed"], "", "No: not confirmed yet"),
+        (["unsubscribed", "subscribed"], "", "Yes, on 1 list"),
+        (["subscribed", "subscribed"], "", "Yes, on 2 lists"),
+        (["subscribed"], "complaint", "No: suppressed (complaint)"),
+    ],
+)
+def test_a_recipient_says_whether_they_get_mail(
+    admin: Client, states: list[Any], suppressed: str, words: str
+) -> None:
     recipient = factories.make_recipient("anna@a.example")
-    Suppression.objects.create(address="anna@a.example")
+    for state in states:
+        factories.subscribe(recipient, factories.make_list(), state)
+    if suppressed:
+        Suppression.objects.create(address="anna@a.example", reason=suppressed)
     for url in (page("recipient", "changelist"), page("recipient", "change", recipient)):
-        assert "No: suppressed" in admin.get(url).content.decode()
+        assert f">{words}</span>" in admin.get(url).content.decode()
 
 
 def test_lists_count_their_people(admin: Client) -> None:

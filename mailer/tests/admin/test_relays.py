@@ -57,11 +57,39 @@ def test_an_empty_password_keeps_the_stored_one(admin: Client, world: World) -> 
     assert world.relay.get_password() == "correct-horse"
 
 
+def test_a_user_name_needs_a_password(admin: Client) -> None:
+    answer = admin.post(page("relay", "add"), FIELDS)
+    assert answer.context["adminform"].form.errors == {
+        "password": ["Give the user name's password, or empty the user name."]
+    }
+    for fields in ({"username": ""}, {"name": "Ours", "from_environment": "on"}):
+        assert admin.post(page("relay", "add"), FIELDS | fields).status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("fields", "warned"),
+    [
+        ({"security": "none", "password": SECRET}, True),
+        ({"security": "starttls", "password": SECRET}, False),
+        ({"security": "none", "username": ""}, False),
+        ({"security": "none", "password": SECRET, "from_environment": "on"}, False),
+    ],
+)
+def test_a_login_in_the_clear_is_warned_of(
+    admin: Client, fields: dict[str, str], warned: bool
+) -> None:
+    answer = admin.post(page("relay", "add"), FIELDS | fields, follow=True)
+    assert any("unencrypted" in words for words in said(answer)) is warned
+    assert Relay.objects.exists()
+
+
 def test_a_password_is_forgotten_on_demand(admin: Client, world: World) -> None:
     url = page("relay", "change", world.relay)
     both = admin.post(url, {**FIELDS, "password": "x", "forget_password": "on"})
     assert "choose one" in both.content.decode()
-    admin.post(url, {**FIELDS, "forget_password": "on"})
+    needed = admin.post(url, {**FIELDS, "forget_password": "on"})
+    assert "forget_password" in needed.context["adminform"].form.errors
+    admin.post(url, {**FIELDS, "username": "", "forget_password": "on"})
     world.relay.refresh_from_db()
     assert world.relay.password_encrypted == ""
     assert "None is stored" in admin.get(url).content.decode()

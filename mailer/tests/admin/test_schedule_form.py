@@ -76,6 +76,14 @@ def _errors(response: Any) -> dict[str, list[str]]:
     return dict(response.context["adminform"].form.errors)
 
 
+def test_a_schedule_that_there_is_not_is_not_switched_off_without_a_word(admin: Client) -> None:
+    for enabled, messages in (("on", 2), ("", 1)):
+        data = _fields(schedule_kind="manual", name=f"Mailing {enabled}", enabled=enabled)
+        answer = admin.post(page("mailing", "add"), data, follow=True)
+        assert len(said(answer)) == messages
+        assert any("The schedule is off" in words for words in said(answer)) is bool(enabled)
+
+
 @pytest.mark.parametrize(("kind", "fields", "expression"), KINDS)
 def test_every_kind_goes_there_and_back(
     admin: Client, kind: str, fields: dict[str, Any], expression: str

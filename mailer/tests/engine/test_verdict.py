@@ -138,7 +138,7 @@ def test_every_label_fits_its_column() -> None:
     ("code", "enhanced", "text", "part"),
     [
         (550, "5.1.1", "", "does not exist"),
-        (552, "5.2.2", "", "full"),
+        (552, "5.2.2", "", "full. It is tried again later."),
         (452, "4.2.2", "", "tried again later"),
         (450, "4.2.0", "Greylisted, see", "greylisting"),
         (550, "5.7.99", "", "policy"),

@@ -96,7 +96,30 @@ def make_schedule(
             "FREQ=MONTHLY;BYMONTHDAY=31",  # leaves months out, unlike the form's day 31
             "monthly by the rule FREQ=MONTHLY;BYMONTHDAY=31 at 09:00, Asia/Taipei",
         ),
-        ("crontab", "0 9 * * 1", "crontab 0 9 * * 1, Asia/Taipei"),
+        ("crontab", "0 9 * * 1", "every Monday at 09:00, Asia/Taipei"),
+        ("crontab", "* * * * *", "every minute, Asia/Taipei"),
+        ("crontab", "*/15 * * * *", "every 15 minutes, Asia/Taipei"),
+        ("crontab", "0 * * * *", "every hour, Asia/Taipei"),
+        ("crontab", "0 */6 * * *", "every 6 hours, Asia/Taipei"),
+        ("crontab", "5 9 * * *", "every day at 09:05, Asia/Taipei"),
+        ("crontab", "0 9,17 * * 1-5", "every working day at 09:00 and 17:00, Asia/Taipei"),
+        ("crontab", "30 8 * * 0,6", "every Saturday and Sunday at 08:30, Asia/Taipei"),
+        ("crontab", "0 0 * * *", "every day at 00:00, Asia/Taipei"),
+        ("crontab", "0 9 1 * *", "on day 1 of every month at 09:00, Asia/Taipei"),
+        ("crontab", "0 9 1,15 * *", "on days 1 and 15 of every month at 09:00, Asia/Taipei"),
+        *(
+            ("crontab", other, f"by crontab {other}, Asia/Taipei")
+            for other in (
+                "0 9 31 * *",
+                "0 9 13 * 5",
+                "0 9 1 1 *",
+                "*/7 * * * *",
+                "*/5 * * * 1",
+                "0 8-18 * * *",
+                "5 * * * *",
+                "0 */5 * * *",
+            )
+        ),
     ],
 )
 def test_schedules_in_words(kind: str, expression: str, words: str) -> None:
