@@ -157,6 +157,16 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 else:
     DATABASES["default"]["CONN_MAX_AGE"] = 60
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    DATABASES["default"]["OPTIONS"] = {
+        # A server that is gone without a word is found out in seconds; by themselves a connection
+        # waits two minutes for it, and a statement two hours.
+        "connect_timeout": 5,
+        "keepalives_idle": 15,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 30_000,  # milliseconds
+        **DATABASES["default"].get("OPTIONS", {}),  # DATABASE_URL?connect_timeout=10
+    }
 
 # --- Signs of life ---------------------------------------------------------------------------
 # How often workers and beat say that they live, in seconds. Silent for six times as long, they are

@@ -27,10 +27,13 @@ COMPLETE = {
 }
 
 
-def start(**changes: str | None) -> subprocess.CompletedProcess[str]:
+SETTINGS = "import site_config.settings.production as settings"
+
+
+def start(code: str = SETTINGS, **changes: str | None) -> subprocess.CompletedProcess[str]:
     values = {k: v for k, v in {**COMPLETE, **changes}.items() if v is not None}
     return subprocess.run(
-        [sys.executable, "-c", "import site_config.settings.production"],
+        [sys.executable, "-c", code],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], **values},
         capture_output=True,
@@ -140,6 +143,14 @@ def test_what_is_unusual_and_right(
 
 def test_a_level_in_small_letters_will_do() -> None:
     assert start(LOG_LEVEL="debug").returncode == 0
+
+
+def test_a_silent_database_is_given_up_and_its_address_may_say_when() -> None:
+    show = f"{SETTINGS}; print(settings.DATABASES['default']['OPTIONS'])"
+    assert "'connect_timeout': 5," in start(show).stdout
+    own = start(show, DATABASE_URL="postgres://u:p@db/mailroom?connect_timeout=9&sslmode=require")
+    assert "'connect_timeout': 9," in own.stdout
+    assert "'sslmode': 'require'" in own.stdout
 
 
 def test_a_relay_url_is_read_with_its_password_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
