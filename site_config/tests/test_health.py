@@ -142,7 +142,7 @@ def test_a_database_that_takes_connections_and_says_nothing(
         "ENGINE": "django.db.backends.postgresql",
         "HOST": "127.0.0.1",
         "PORT": silent_port,
-        "OPTIONS": {"connect_timeout": 2},
+        "OPTIONS": {"connect_timeout": 60},
     }
     monkeypatch.setitem(connections.settings, "default", silent)
     monkeypatch.setattr(health, "ANSWER_SECONDS", 1)
@@ -151,7 +151,7 @@ def test_a_database_that_takes_connections_and_says_nothing(
         answers = list(visitors.map(lambda _: Client().get("/readyz"), range(60)))
         assert threading.active_count() <= threads + 20 + 2  # two checks need the database
         assert Client().get("/healthz").status_code == 200
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20  # all of them together, on a machine that is busy
     assert {answer.status_code for answer in answers} == {503}
     assert b"database: failed" in answers[0].content
     assert "Not ready, database: no answer within 1 s" in caplog.text
