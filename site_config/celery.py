@@ -9,6 +9,7 @@ from typing import Any
 import django
 from celery import Celery, Task, signals
 from django.apps import apps
+from django.conf import settings
 from django.db import connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "site_config.settings.local")
@@ -30,6 +31,21 @@ class Mailroom(Celery):
 app = Mailroom("mailroom")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@signals.celeryd_after_setup.connect
+def declare_queues(**_: Any) -> None:
+    """Of a RabbitMQ's queues a worker declares its own, and binds all for what is to come later:
+    the first worker of a new site would miss the others', and call it CRITICAL."""
+    if not settings.CELERY_BROKER_URL.startswith("amqp"):
+        return
+    with app.connection_for_write() as broker:
+        try:
+            channel = broker.channel()
+            for queue in app.amqp.queues.values():
+                queue(channel).declare()
+        except (*broker.connection_errors, *broker.channel_errors):
+            return  # the worker tries for itself in a moment, for ever, and says so
 
 
 @signals.task_prerun.connect

@@ -6,7 +6,10 @@ header nor the way to HTTPS may stand in between, and no session is opened for t
 
 import functools
 import logging
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import Future
 
 from django.conf import settings
 from django.db import connection
@@ -19,6 +22,7 @@ from .celery import app
 logger = logging.getLogger(__name__)
 
 BROKER_SECONDS = 2  # less than any probe waits
+ANSWER_SECONDS = 4  # as much as any check is waited for
 
 
 class NotReadyError(Exception):
@@ -49,7 +53,51 @@ def answer_alive() -> HttpResponse:
 
 def answer_ready() -> HttpResponse:
     """200 when the site can do its work, 503 when not; a line for each check."""
-    return _lines({name: _passes(name, check) for name, check in CHECKS.items()})
+    answers = {name: check.ask() for name, check in CHECKS.items()}  # side by side
+    return _lines({name: _passes(name, answer) for name, answer in answers.items()})
+
+
+class Check:
+    """One question, asked in a thread of its own and one at a time; who asks meanwhile gets the
+    same answer.
+
+    A server that hangs then holds this thread alone, and none of those that answer the site.
+    """
+
+    def __init__(self, question: Callable[[], None]) -> None:
+        self._question = question
+        self._lock = threading.Lock()
+        self._answer: Future[None] | None = None
+        self._until = 0.0
+
+    def ask(self) -> Callable[[], None]:
+        """What waits for the answer. It raises what the question raised, or NotReadyError."""
+        with self._lock:
+            if self._answer is None or self._answer.done():
+                self._answer = Future()
+                self._until = time.monotonic() + ANSWER_SECONDS
+                # A daemon: a question that hangs must not keep the process from ending.
+                threading.Thread(target=self._find_out, args=[self._answer], daemon=True).start()
+            return functools.partial(_wait, self._answer, self._until)
+
+    def _find_out(self, answer: Future[None]) -> None:
+        try:
+            try:
+                self._question()
+            finally:
+                connection.close()  # this thread's own
+        except Exception as error:
+            answer.set_exception(error)
+        else:
+            answer.set_result(None)
+
+
+def _wait(answer: Future[None], until: float) -> None:
+    waited = max(0.0, until - time.monotonic())
+    try:
+        answer.result(timeout=waited)
+    except TimeoutError:
+        raise NotReadyError(f"no answer within {ANSWER_SECONDS} s") from None
 
 
 def check_database() -> None:
@@ -81,9 +129,9 @@ def _last_migrations() -> frozenset[tuple[str, str]]:
     return frozenset(MigrationLoader(None).graph.leaf_nodes())
 
 
-def _passes(name: str, check: Callable[[], None]) -> bool:
+def _passes(name: str, answer: Callable[[], None]) -> bool:
     try:
-        check()
+        answer()
     except Exception as error:
         # For the log alone: it may name hosts, users and tables.
         logger.warning("Not ready, %s: %s", name, error)
@@ -98,4 +146,8 @@ def _lines(results: dict[str, bool]) -> HttpResponse:
 
 
 VIEWS = {"/healthz": answer_alive, "/readyz": answer_ready}
-CHECKS = {"database": check_database, "migrations": check_migrations, "broker": check_broker}
+CHECKS = {
+    "database": Check(check_database),
+    "migrations": Check(check_migrations),
+    "broker": Check(check_broker),
+}

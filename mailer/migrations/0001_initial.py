@@ -315,7 +315,7 @@ class Migration(migrations.Migration):
                     "connections",
                     models.PositiveSmallIntegerField(
                         default=4,
-                        help_text="At most so many at a time, across all workers.",
+                        help_text="Shared by all processes: each opens its part of them for its batch, one at least.",
                         validators=[django.core.validators.MinValueValidator(1)],
                         verbose_name="connections",
                     ),

@@ -54,7 +54,10 @@ class Relay(models.Model):
         _("connections"),
         default=4,
         validators=[MinValueValidator(1)],
-        help_text=_("At most so many at a time, across all workers."),
+        # Batches at a time as well (services.claiming): no process has less than one connection.
+        help_text=_(
+            "Shared by all processes: each opens its part of them for its batch, one at least."
+        ),
     )
     # Up to when the rate is spoken for: a window reserves its time by moving this on.
     reserved_until = models.DateTimeField(null=True, editable=False)

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
 
-from mailer.models import Batch, Delivery, Run
+from mailer.models import Batch, Delivery, Relay, Run
 from mailer.states import BatchState, DeliveryState, RunState
 
 from .progress import count_moves
@@ -41,11 +41,16 @@ def claim_batch(batch_id: int, *, task_id: str, worker: str, now: datetime) -> C
     """Take a ready batch of a run that is sending; None when another has it or it must wait."""
     token, deadline = uuid.uuid4(), _deadline()
     with transaction.atomic():
+        has_room = _relay_has_room(batch_id)
         # Locked and looked at again: a joined compare-and-set would be answered from a snapshot,
         # and on PostgreSQL two workers could both take the batch.
         ready = Batch.objects.select_for_update().filter(pk=batch_id, state=BatchState.READY)
         run_id = ready.values_list("run_id", flat=True).first()
         if run_id is None or not Run.objects.filter(pk=run_id, state=RunState.SENDING).exists():
+            return None
+        if not has_room:
+            # Rung for when there was: before a pause, or so long ago that others were rung since.
+            Batch.objects.filter(pk=batch_id).update(rung_at=None, task_id="")
             return None
         Batch.objects.filter(pk=batch_id).update(
             state=BatchState.SENDING,
@@ -87,6 +92,17 @@ def advance_mark(claim: Claim, *, to: int, now: datetime) -> bool:
     claim.deadline = deadline
     claim.batch.mark = rows[0][0]
     return True
+
+
+def _relay_has_room(batch_id: int) -> bool:
+    """Whether a batch's relay may have one batch more; nobody else takes one of its meanwhile."""
+    of_batch = Batch.objects.filter(pk=batch_id).values("relay_id")
+    # no_key: whoever adds batches for this relay meanwhile does not wait.
+    relay = Relay.objects.select_for_update(no_key=True).filter(pk__in=of_batch).first()
+    if relay is None:
+        return False
+    sending = Batch.objects.filter(state=BatchState.SENDING, relay_id=relay.pk)
+    return sending.count() < relay.connections
 
 
 def renew_lease(claim: Claim, *, now: datetime) -> bool:

@@ -37,20 +37,21 @@ def resume_run(run_id: int, *, by: User | None, now: datetime) -> None:
     settle_run(run_id, now=now)
 
 
-def cancel_run(run_id: int, *, by: User | None, now: datetime) -> int:
+def cancel_run(run_id: int, *, by: User | None, now: datetime, reason: str = "") -> int:
     """End a run: nothing more is sent but what is on the wire; how many were cancelled.
 
-    The state goes first and alone: from its commit on no window opens.
+    The state goes first and alone: from its commit on no window opens. Without a `reason`, staff
+    did it.
     """
     with transaction.atomic():
         _move(
             run_id,
             {state for state, moves in RUN_MOVES.items() if RunState.CANCELLED in moves},
             RunState.CANCELLED,
-            reason=_("Cancelled by staff."),
+            reason=reason or _("Cancelled by staff."),
         )
         Run.objects.filter(pk=run_id).update(finished_at=now)
-        entry = _audit(run_id, Audit.Action.CANCEL, by=by, now=now)
+        entry = _audit(run_id, Audit.Action.CANCEL, by=by, now=now, detail=reason)
     cancelled = sweep(run_id, to=DeliveryState.CANCELLED, now=now)
     Audit.objects.filter(pk=entry.pk).update(count=cancelled)
     return cancelled

@@ -40,11 +40,14 @@ def hold_everything(*, now: datetime) -> Held:
     )
     due = list(Mailing.objects.due(now=now))
     held = Held(sending, paused, to_come, [(mailing, mailing.next_due_at) for mailing in due])
-    reason = _("Held after a restore: compare it with the relay's log before you resume it.")
+    held_because = _("Held after a restore: compare it with the relay's log before you resume it.")
     for run in sending:
-        hold_run(run.pk, reason=reason, now=now)
+        hold_run(run.pk, reason=held_because, now=now)
+    cancelled_because = _(
+        "Cancelled after a restore: look in the relay's log whether it went out since the backup."
+    )
     for run in to_come:
-        cancel_run(run.pk, by=None, now=now)
+        cancel_run(run.pk, by=None, now=now, reason=cancelled_because)
     for mailing in due:
         apply_schedule(mailing, now=now)  # no slot before `now`
     return held

@@ -1,7 +1,7 @@
 """A relay's address for the engine, its health and its rate."""
 
 from datetime import datetime, timedelta
-from typing import cast
+from typing import Any, cast
 
 from django.conf import settings
 from django.db import transaction
@@ -17,7 +17,7 @@ LONGEST_PAUSE = timedelta(minutes=15)
 def relay_address(relay: Relay) -> RelayAddress:
     """Raises ValueError when the stored password cannot be read."""
     url = settings.RELAY_URL
-    patience = {
+    patience: dict[str, Any] = {
         "helo_name": settings.MAIL_DOMAIN,
         "command_timeout": settings.MAILER_SMTP_TIMEOUT,
         "connect_timeout": settings.MAILER_SMTP_TIMEOUT,

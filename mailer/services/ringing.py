@@ -84,8 +84,9 @@ def _choose_batches(*, now: datetime, limit: int) -> list[Batch]:
     by_run: Counter[int] = Counter()
     by_relay: Counter[int] = Counter()
     going = Batch.objects.filter(
-        Q(state=BatchState.SENDING) | Q(state=BatchState.READY, rung_at__gte=_forgotten(now)),
-        run__state=RunState.SENDING,
+        # Whatever its run is by now: a batch of a paused run still waits for its relay's answer.
+        Q(state=BatchState.SENDING)
+        | Q(state=BatchState.READY, rung_at__gte=_forgotten(now), run__state=RunState.SENDING)
     )
     for run_id, relay_id in going.values_list("run_id", "relay_id"):
         by_run[run_id] += 1

@@ -4,16 +4,20 @@ from pathlib import Path
 
 import django_stubs_ext
 from csp.constants import NONE, SELF
-from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 from .environment import (
     env,
     read_base_url,
+    read_choice,
+    read_database_url,
+    read_domain,
     read_fernet_keys,
+    read_hosts,
     read_key,
     read_positive,
     read_relay_url,
+    read_text,
     read_time_zone,
 )
 
@@ -23,7 +27,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent.parent
 
 # --- Secrets and addresses -------------------------------------------------------------------
 # Signs sessions and forms; whoever has it can log in as anybody.
-SECRET_KEY = env.str("SECRET_KEY")
+SECRET_KEY = read_text("SECRET_KEY")
 # Earlier values of `SECRET_KEY`, separated by commas, while you change it.
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 # 32 bytes or more in base64. Keys the hash of every address: recipients, suppressions and
@@ -33,7 +37,7 @@ ADDRESS_KEY = read_key("ADDRESS_KEY")
 # Fernet keys for relay passwords at rest, separated by commas. Put a new one in front to change it.
 CREDENTIAL_KEYS = read_fernet_keys("CREDENTIAL_KEYS")
 # The site's host names, separated by commas.
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS")
+ALLOWED_HOSTS = read_hosts("ALLOWED_HOSTS")
 # The site's public address, such as `https://mail.example.org`. Links in mail and the check of
 # forms go by it, never by the Host header.
 BASE_URL = read_base_url("BASE_URL")
@@ -42,7 +46,7 @@ CSRF_TRUSTED_ORIGINS = [BASE_URL]
 # `smtp://host:25` or `smtps://user:password@host:465`. Percent-encode special characters.
 RELAY_URL = read_relay_url("RELAY_URL")
 # The right-hand side of Message-ID and List-Id, and the name given in EHLO.
-MAIL_DOMAIN = env.str("MAIL_DOMAIN")
+MAIL_DOMAIN = read_domain("MAIL_DOMAIN")
 
 # --- The site --------------------------------------------------------------------------------
 DEBUG = False
@@ -135,16 +139,15 @@ LOGGING = {
         "handlers": ["console"],
         # `DEBUG`, `INFO`, `WARNING` or `ERROR`: what matters less is not logged. `make demo` and
         # `make up` use `WARNING`.
-        "level": env.str("LOG_LEVEL", "INFO"),
+        "level": read_choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
     },
     "loggers": {"django.request": {"filters": ["forbidden"]}},
 }
 
 # --- Database --------------------------------------------------------------------------------
 # `postgres://user:password@host:5432/name`, or `sqlite:////absolute/file` on one machine.
-DATABASES = {"default": env.db_url("DATABASE_URL")}
-_engine = DATABASES["default"].get("ENGINE")
-if _engine == "django.db.backends.sqlite3":
+DATABASES = {"default": read_database_url("DATABASE_URL")}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
         # A transaction that will write says so at its start: a later upgrade from read to write
         # fails at once with "database is locked", whatever the timeout.
@@ -153,11 +156,19 @@ if _engine == "django.db.backends.sqlite3":
         # FULL: a commit survives a power cut. A lost mark could send a window twice.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
     }
-elif _engine == "django.db.backends.postgresql":
+else:
     DATABASES["default"]["CONN_MAX_AGE"] = 60
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-else:
-    raise ImproperlyConfigured("DATABASE_URL must be postgres://… or sqlite:///…")
+    DATABASES["default"]["OPTIONS"] = {
+        # A server that is gone without a word is found out in seconds; by themselves a connection
+        # waits two minutes for it, and a statement two hours.
+        "connect_timeout": 5,
+        "keepalives_idle": 15,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 30_000,  # milliseconds
+        **DATABASES["default"].get("OPTIONS", {}),  # DATABASE_URL?connect_timeout=10
+    }
 
 # --- Signs of life ---------------------------------------------------------------------------
 # How often workers and beat say that they live, in seconds. Silent for six times as long, they are

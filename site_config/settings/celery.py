@@ -6,18 +6,14 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Exchange, Queue
 
-from .environment import env, read_count, read_switch
+from .environment import env, read_broker_url, read_count, read_switch
 from .mailer import MAILER_BATCH_SECONDS, MAILER_SMTP_DOT_TIMEOUT, MAILER_TICK_SECONDS
 
 # --- Broker ----------------------------------------------------------------------------------
 # Carries the ids of what is to be done. `amqp://user:password@host/vhost`, `redis://host/0`, or
 # `filesystem:///absolute/folder` on one machine.
-CELERY_BROKER_URL = env.str("BROKER_URL")
+CELERY_BROKER_URL = read_broker_url("BROKER_URL")
 _scheme = urlsplit(CELERY_BROKER_URL).scheme
-if _scheme not in {"amqp", "amqps", "redis", "rediss", "filesystem"}:
-    raise ImproperlyConfigured(
-        "BROKER_URL must be amqp://user:password@host/vhost, redis://host/0 or filesystem:///folder"
-    )
 # Goes before the name of every queue and exchange: sites that share a broker must not see, stop or
 # count each other's workers.
 QUEUE_PREFIX = env.str("QUEUE_PREFIX", "")

@@ -2,17 +2,27 @@
 
 import base64
 import binascii
+import re
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
+from typing import Any
+from urllib.parse import SplitResult, unquote, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 import environ
+from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 
 env = environ.Env()
 
 RELAY_SCHEMES = {"smtp": "none", "smtp+starttls": "starttls", "smtps": "tls"}
 RELAY_PORTS = {"none": 25, "starttls": 587, "tls": 465}
+_DOMAIN = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.IGNORECASE
+)
+# A name, a dot before it for its subdomains as well, an address, or * for all.
+_ALLOWED_HOST = re.compile(r"\*|\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +36,16 @@ class RelayURL:
     password: str = field(repr=False)
 
 
+def read_text(name: str) -> str:
+    """Any words, but not none. Raises ImproperlyConfigured, as all of these do."""
+    value: str = env.str(name)
+    if not value.strip():
+        raise ImproperlyConfigured(f"{name} is empty.")
+    return value
+
+
 def read_key(name: str) -> bytes:
-    """A secret of at least 32 bytes, written in base64. Raises ImproperlyConfigured."""
+    """A secret of at least 32 bytes, written in base64."""
     try:
         key = base64.b64decode(env.str(name), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as error:
@@ -40,33 +58,58 @@ def read_key(name: str) -> bytes:
 
 
 def read_fernet_keys(name: str) -> list[str]:
-    """Fernet keys, newest first: the first encrypts, all decrypt. Raises ImproperlyConfigured."""
+    """Fernet keys, newest first: the first encrypts, all decrypt."""
     keys = [key for key in env.list(name) if key]
-    if not keys or any(len(key) != 44 for key in keys):
+    try:
+        made = [Fernet(key) for key in keys]
+    except ValueError:
+        made = []
+    if not made:
         raise ImproperlyConfigured(
             f"{name} must hold one or more Fernet keys of 44 characters, newest first, "
             f"separated by commas. {_HOW_TO_MAKE_A_KEY}"
-        )
+        ) from None
     return keys
+
+
+def read_hosts(name: str) -> list[str]:
+    """Host names without scheme and port, such as mail.example.org."""
+    hosts = [host for item in env.list(name) if (host := item.strip())]
+    wrong = [host for host in hosts if not _ALLOWED_HOST.fullmatch(host)]
+    if wrong or not hosts:
+        raise ImproperlyConfigured(
+            f"{name} must hold host names such as mail.example.org, separated by commas"
+            + (f", not {wrong[0]!r}." if wrong else ".")
+        )
+    return hosts
+
+
+def read_domain(name: str) -> str:
+    """A domain name in ASCII, such as mail.example.org."""
+    domain: str = env.str(name)
+    if not _DOMAIN.fullmatch(domain):
+        raise ImproperlyConfigured(
+            f"{name} must be a domain name such as mail.example.org, not {domain!r}."
+        )
+    return domain
 
 
 def read_base_url(name: str) -> str:
     """The site's public address without a trailing slash, such as https://mail.example.org."""
     url: str = env.str(name).rstrip("/")
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+    parts = _split(url)
+    # No path: the site answers at the root of its host, and a form's Origin never has one.
+    if not parts or url != f"{parts.scheme}://{parts.netloc}" or "@" in url:
+        parts = None
+    if not parts or parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ImproperlyConfigured(f"{name} must look like https://mail.example.org, not {url!r}.")
     return url
 
 
 def read_relay_url(name: str) -> RelayURL:
     """smtp://host:25, smtp+starttls://user:password@host:587 or smtps://…:465."""
-    parts = urlsplit(env.str(name))
-    try:
-        port = parts.port
-    except ValueError:
-        port = -1
-    if parts.scheme not in RELAY_SCHEMES or not parts.hostname or port == -1:
+    parts = _split(env.str(name))
+    if not parts or parts.scheme not in RELAY_SCHEMES or not parts.hostname:
         raise ImproperlyConfigured(
             f"{name} must look like smtp+starttls://user:password@relay.example.org:587 "
             f"(or smtp://, smtps://); special characters in the password are percent-encoded."
@@ -74,11 +117,49 @@ def read_relay_url(name: str) -> RelayURL:
     security = RELAY_SCHEMES[parts.scheme]
     return RelayURL(
         host=parts.hostname,
-        port=port or RELAY_PORTS[security],
+        port=parts.port or RELAY_PORTS[security],
         security=security,
         username=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
     )
+
+
+def read_database_url(name: str) -> dict[str, Any]:
+    """Django's settings for postgres://user:password@host:5432/name or sqlite:////file."""
+    database: dict[str, Any] = {}
+    # The scheme first: of one that it does not know, environ prints the address with its password.
+    scheme = env.str(name).partition("://")[0]
+    if scheme in {"postgres", "postgresql", "sqlite"}:
+        with suppress(ValueError):
+            database = env.db_url(name)
+    if not database.get("NAME"):
+        raise ImproperlyConfigured(f"{name} must be postgres://user@host/name or sqlite:////file.")
+    return database
+
+
+def read_broker_url(name: str) -> str:
+    """amqp(s)://…, redis(s)://host/0 or filesystem:///absolute/folder."""
+    url: str = env.str(name)
+    parts = _split(url)
+    well_formed = parts is not None and (
+        (parts.scheme in {"amqp", "amqps"} and parts.hostname)
+        or (parts.scheme in {"redis", "rediss"} and re.fullmatch(r"/?[0-9]*", parts.path))
+        or (parts.scheme == "filesystem" and parts.path.startswith("/") and not parts.netloc)
+    )
+    if not well_formed:
+        raise ImproperlyConfigured(
+            f"{name} must be amqp://user:password@host/vhost, redis://host/0 or "
+            "filesystem:///folder."
+        )
+    return url
+
+
+def read_choice(name: str, default: str, choices: Sequence[str]) -> str:
+    """One of some words, in capitals; small letters will do."""
+    value = env.str(name, default).upper()
+    if value not in choices:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(choices)}, not {value!r}.")
+    return str(value)
 
 
 def read_time_zone(name: str, default: str) -> str:
@@ -116,6 +197,16 @@ def read_switch(name: str, *, default: bool = False) -> bool:
     if value in {"", "0", "false", "no", "off"}:
         return False
     raise ImproperlyConfigured(f"{name} must be 1 or 0, not {value!r}.")
+
+
+def _split(url: str) -> SplitResult | None:
+    """The parts of an address; None when its host or its port cannot be read."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises ValueError
+    except ValueError:
+        return None
+    return parts
 
 
 _HOW_TO_MAKE_A_KEY = (

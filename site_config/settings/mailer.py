@@ -1,5 +1,7 @@
 """How mail is sent: sizes, leases, waits. All times in seconds."""
 
+from django.core.exceptions import ImproperlyConfigured
+
 from .environment import read_count, read_positive
 
 # --- Sending ---------------------------------------------------------------------------------
@@ -8,6 +10,11 @@ MAILER_BATCH_SIZE = read_count("MAILER_BATCH_SIZE", 1000)
 # Deliveries in one window at most, which is one transaction: what a killed process can leave
 # uncertain. Not above `MAILER_BATCH_SIZE`.
 MAILER_WINDOW_SIZE = read_count("MAILER_WINDOW_SIZE", 100)
+if MAILER_WINDOW_SIZE > MAILER_BATCH_SIZE:
+    raise ImproperlyConfigured(
+        f"MAILER_WINDOW_SIZE={MAILER_WINDOW_SIZE} is larger than "
+        f"MAILER_BATCH_SIZE={MAILER_BATCH_SIZE}: a batch is sent window by window."
+    )
 # A worker that has not renewed its lease on a batch for so many seconds is taken for dead.
 MAILER_LEASE_SECONDS = read_positive("MAILER_LEASE_SECONDS", 60)
 # How often the tick looks for what is due, lost or forgotten, in seconds.

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,10 +27,13 @@ COMPLETE = {
 }
 
 
-def start(**changes: str | None) -> subprocess.CompletedProcess[str]:
+SETTINGS = "import site_config.settings.production as settings"
+
+
+def start(code: str = SETTINGS, **changes: str | None) -> subprocess.CompletedProcess[str]:
     values = {k: v for k, v in {**COMPLETE, **changes}.items() if v is not None}
     return subprocess.run(
-        [sys.executable, "-c", "import site_config.settings.production"],
+        [sys.executable, "-c", code],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], **values},
         capture_output=True,
@@ -52,19 +56,20 @@ def test_a_missing_value_stops_the_start_and_is_named(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("SECRET_KEY", ""),
         ("ADDRESS_KEY", "too short"),
-        ("ADDRESS_KEY", "QUFB"),
-        ("CREDENTIAL_KEYS", "one,two"),
-        ("BASE_URL", "mail.example.org"),
+        ("CREDENTIAL_KEYS", 44 * "!"),
+        ("ALLOWED_HOSTS", ""),
+        ("BASE_URL", "https://mail.example.org/path"),
         ("RELAY_URL", "http://relay.example.org"),
-        ("RELAY_URL", "smtp://relay.example.org:many"),
+        ("MAIL_DOMAIN", "bad domain"),
         ("DATABASE_URL", "mysql://u:p@db/mailroom"),
-        ("DATABASE_URL", "nonsense"),
-        ("DATABASE_URL", ""),
-        ("BROKER_URL", "sqs://"),
+        ("BROKER_URL", "redis://mq:abc/0"),
         ("TIME_ZONE", "Taipei"),
+        ("LOG_LEVEL", "LOUD"),
         ("MAILER_LEASE_SECONDS", "0"),
         ("MAILER_WINDOW_SIZE", "many"),
+        ("MAILER_WINDOW_SIZE", "501"),
         ("CELERY_TASK_ALWAYS_EAGER", "perhaps"),
     ],
 )
@@ -72,6 +77,80 @@ def test_a_malformed_value_stops_the_start_and_is_named(name: str, value: str) -
     done = start(**{name: value})
     assert done.returncode != 0
     assert name in done.stderr.splitlines()[-1]
+    assert "ImproperlyConfigured" in done.stderr.splitlines()[-1]
+    assert "u:p" not in done.stderr
+    assert "PASSWORD" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("read", "value"),
+    [
+        (environment.read_key, "QUFB"),
+        (environment.read_fernet_keys, ""),
+        (environment.read_fernet_keys, "one,two"),
+        (environment.read_fernet_keys, f"{KEY},{KEY[:-1]}"),
+        (environment.read_hosts, " , "),
+        (environment.read_hosts, "mail.example.org,https://www.example.org"),
+        (environment.read_hosts, "mail.example.org:8000"),
+        (environment.read_domain, ""),
+        (environment.read_domain, "mail..example.org"),
+        (environment.read_domain, "mail.example.org\n"),
+        (environment.read_base_url, ""),
+        (environment.read_base_url, "mail.example.org"),
+        (environment.read_base_url, "https://mail.example.org?x=1"),
+        (environment.read_base_url, "https://mail.example.org:many"),
+        (environment.read_base_url, "https://me@mail.example.org"),
+        (environment.read_base_url, "https://[mail.example.org"),
+        (environment.read_relay_url, "smtp://relay.example.org:many"),
+        (environment.read_relay_url, "smtp://[relay.example.org"),
+        (environment.read_database_url, "nonsense"),
+        (environment.read_database_url, ""),
+        (environment.read_database_url, "postgres://u:p@db:many/mailroom"),
+        (environment.read_database_url, "postgres://u:p@db/"),
+        (environment.read_broker_url, ""),
+        (environment.read_broker_url, "sqs://"),
+        (environment.read_broker_url, "amqp://"),
+        (environment.read_broker_url, "redis://mq/zero"),
+        (environment.read_broker_url, "filesystem://folder"),
+    ],
+)
+def test_what_else_is_malformed(
+    monkeypatch: pytest.MonkeyPatch, read: Callable[[str], object], value: str
+) -> None:
+    monkeypatch.setenv("A_NAME", value)
+    with pytest.raises(ImproperlyConfigured, match=r"^A_NAME "):
+        read("A_NAME")
+
+
+@pytest.mark.parametrize(
+    ("read", "value"),
+    [
+        (environment.read_hosts, "mail.example.org, .example.org,127.0.0.1,[::1],app_web"),
+        (environment.read_hosts, "*"),
+        (environment.read_base_url, "http://[::1]:8000/"),
+        (environment.read_domain, "localhost"),
+        (environment.read_broker_url, "rediss://:p%40ss@mq:6380"),
+        (environment.read_broker_url, "amqps://u:p@mq:5671/news"),
+        (environment.read_broker_url, "filesystem:///srv/mail room"),
+    ],
+)
+def test_what_is_unusual_and_right(
+    monkeypatch: pytest.MonkeyPatch, read: Callable[[str], object], value: str
+) -> None:
+    monkeypatch.setenv("A_NAME", value)
+    assert read("A_NAME")
+
+
+def test_a_level_in_small_letters_will_do() -> None:
+    assert start(LOG_LEVEL="debug").returncode == 0
+
+
+def test_a_silent_database_is_given_up_and_its_address_may_say_when() -> None:
+    show = f"{SETTINGS}; print(settings.DATABASES['default']['OPTIONS'])"
+    assert "'connect_timeout': 5," in start(show).stdout
+    own = start(show, DATABASE_URL="postgres://u:p@db/mailroom?connect_timeout=9&sslmode=require")
+    assert "'connect_timeout': 9," in own.stdout
+    assert "'sslmode': 'require'" in own.stdout
 
 
 def test_a_relay_url_is_read_with_its_password_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

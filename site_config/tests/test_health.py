@@ -2,13 +2,15 @@
 
 import logging
 import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from celery import Celery
 from django.conf import settings
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client, override_settings
@@ -17,6 +19,20 @@ from site_config import health
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 READY = "database: ok\nmigrations: ok\nbroker: ok\n"
+
+
+@pytest.fixture(autouse=True)
+def _asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test left hanging is not the next one's answer."""
+    for name, check in health.CHECKS.items():
+        monkeypatch.setitem(health.CHECKS, name, health.Check(check._question))
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """Takes connections, and never says a word."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
+        yield listener.getsockname()[1]
 
 
 @pytest.fixture
@@ -62,10 +78,14 @@ def test_it_only_answers_questions(client: Client, method: str) -> None:
     assert (answer.status_code, answer["Allow"]) == (405, "GET, HEAD")
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_migration_that_is_not_applied(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     last = sorted(name for app_label, name in health._last_migrations() if app_label == "mailer")
     MigrationRecorder(connection).record_unapplied("mailer", last[-1])
-    answer = client.get("/readyz")
+    try:
+        answer = client.get("/readyz")
+    finally:
+        MigrationRecorder(connection).record_applied("mailer", last[-1])
     assert answer.status_code == 503
     assert answer.content.decode() == READY.replace("migrations: ok", "migrations: failed")
     assert f"not migrated to mailer.{last[-1]}" in caplog.text
@@ -112,3 +132,47 @@ def test_a_database_that_is_away(
     assert answer.status_code == 503
     assert answer.content.decode() == "database: failed\nmigrations: failed\nbroker: ok\n"
     assert "no route to db.internal" in caplog.text
+
+
+def test_a_database_that_takes_connections_and_says_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, silent_port: int
+) -> None:
+    silent = {
+        **connections.settings["default"],
+        "ENGINE": "django.db.backends.postgresql",
+        "HOST": "127.0.0.1",
+        "PORT": silent_port,
+        "OPTIONS": {"connect_timeout": 60},
+    }
+    monkeypatch.setitem(connections.settings, "default", silent)
+    monkeypatch.setattr(health, "ANSWER_SECONDS", 1)
+    threads, began = threading.active_count(), time.monotonic()
+    with ThreadPoolExecutor(20) as visitors:
+        answers = list(visitors.map(lambda _: Client().get("/readyz"), range(60)))
+        assert threading.active_count() <= threads + 20 + 2  # two checks need the database
+        assert Client().get("/healthz").status_code == 200
+    assert time.monotonic() - began < 20  # all of them together, on a machine that is busy
+    assert {answer.status_code for answer in answers} == {503}
+    assert b"database: failed" in answers[0].content
+    assert "Not ready, database: no answer within 1 s" in caplog.text
+
+
+def test_a_question_that_hangs_is_asked_again_once_it_has_ended(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "ANSWER_SECONDS", 0.2)
+    asked, answered = [], threading.Event()
+
+    def hang() -> None:
+        asked.append(True)
+        assert answered.wait(30)
+
+    monkeypatch.setitem(health.CHECKS, "database", health.Check(hang))
+    for _ in range(3):
+        assert b"database: failed" in client.get("/readyz").content
+    assert len(asked) == 1
+    answered.set()
+    monkeypatch.setattr(health, "ANSWER_SECONDS", 30)
+    assert client.get("/readyz").content.decode() == READY
+    assert client.get("/readyz").content.decode() == READY
+    assert 2 <= len(asked) <= 3  # the first answer may have come to the first of these two

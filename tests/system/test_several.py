@@ -30,6 +30,13 @@ pytestmark = [
 PROCESSES = 4
 
 
+def test_the_first_worker_of_a_new_site_misses_nothing(site: Site) -> None:
+    worker = site.start_worker()
+    wait_until(lambda: " ready." in site.log_of(worker), what="the worker is up")
+    log = site.log_of(worker)
+    assert not [line for line in log.splitlines() if "CRITICAL" in line or "ERROR" in line]
+
+
 def test_two_workers_share_two_runs_and_the_tick_is_never_late(
     site: Site, inbox: Inbox, broker: Broker
 ) -> None:

@@ -43,6 +43,9 @@ def test_neither_the_tick_nor_a_worker_finds_anything_to_send() -> None:
     assert (sending.state, to_come.state) == ("paused", "cancelled")
     assert sending.reason.startswith("Held after a restore")
     assert Audit.objects.filter(run=sending, action=Audit.Action.HOLD).exists()
+    assert to_come.reason.startswith("Cancelled after a restore")
+    entry = Audit.objects.get(run=to_come, action=Audit.Action.CANCEL)
+    assert (entry.actor, entry.detail) == (None, to_come.reason)
     # What comes due from now on is sent: nobody has sent it yet.
     assert due.next_due_at == NOW + timedelta(hours=3, minutes=30)
     recovery.tick(now=due.next_due_at)

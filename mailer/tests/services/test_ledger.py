@@ -28,6 +28,7 @@ from mailer.tests.factories import (
     make_mailing,
     make_message,
     make_recipient,
+    make_relay,
     make_run,
     subscribe,
 )
@@ -148,7 +149,7 @@ def test_a_batch_is_claimed_once(engine: Engine) -> None:
 
 
 def test_of_many_workers_told_at_once_one_gets_the_batch() -> None:
-    run = make_run(recipients=120)
+    run = make_run(recipients=120, relay=make_relay(connections=100))
     for batch in run.batches.all():
         claims = together(
             lambda batch=batch: claiming.claim_batch(batch.pk, task_id="t", worker="w", now=NOW),
