@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from admin_ext.components.change_list import CarefulListMixin
 from admin_ext.components.numbers import format_number
 from admin_ext.components.times import time_column
 from mailer.models import MailingList, Subscription
@@ -22,7 +23,7 @@ from .deletion import GuardedDeletionMixin
 
 
 @admin.register(MailingList)
-class MailingListAdmin(GuardedDeletionMixin, admin.ModelAdmin[MailingList]):
+class MailingListAdmin(GuardedDeletionMixin, CarefulListMixin, admin.ModelAdmin[MailingList]):
     list_display = ("name", "people", "slug", "added")
     ordering = ("name",)
     search_fields = ("name", "slug")
