@@ -36,6 +36,7 @@ class RelayForm(forms.ModelForm[Relay]):
             "rate_per_second": _(
                 "At most so many, for all mail through it. Empty: as fast as the relay takes them."
             ),
+            "connections": _("At most so many at a time, for all mail through it."),
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

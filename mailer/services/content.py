@@ -24,8 +24,12 @@ _kept = KeptConnections()
 _compiled = lru_cache(maxsize=8)(compile_content)  # batch after batch sends the same
 
 
-def open_sender(run: Run, relay: Relay, *, connections: int) -> Sender:
-    """A sender for this run's frozen content; use it in a with statement."""
+def open_sender(run: Run, relay: Relay, *, processes: int) -> Sender:
+    """A sender for this run's frozen content; use it in a with statement.
+
+    So many processes share the relay's connections evenly. Where there are not enough for all, none
+    is kept from batch to batch: an idle one would be one too many.
+    """
     version = run.message_version
     if version is None:
         raise NotPossible(_("Run %(run)s has no content.") % {"run": run.pk})
@@ -36,9 +40,9 @@ def open_sender(run: Run, relay: Relay, *, connections: int) -> Sender:
             _compiled(content_of(version)),
             envelope_sender=lambda _message: version.from_address,
         ),
-        connections=connections,
+        connections=max(1, relay.connections // max(1, processes)),
         pace=Pace(relay.rate_per_second),
-        kept=_kept,
+        kept=_kept if processes <= relay.connections else None,
     )
 
 

@@ -37,7 +37,7 @@ def send_batch(
 ) -> dict[str, int]:
     """Send a batch and say how many deliveries became what; {} when there was nothing to claim.
 
-    `processes` share the relay's connections evenly, so that all of them together keep its limit.
+    `processes` is how many work on the same queue: they share the relay's connections.
 
     A batch that cannot be sent at all, or stumbles over a mistake of ours, holds its run and says
     why. A worker that dies in here leaves its lease; the reaper then calls what lies below the
@@ -50,11 +50,7 @@ def send_batch(
     try:
         with (
             kept_alive(claim, clock=clock),
-            open_sender(
-                claim.batch.run,
-                claim.batch.relay,
-                connections=max(1, claim.batch.relay.connections // max(1, processes)),
-            ) as sender,
+            open_sender(claim.batch.run, claim.batch.relay, processes=processes) as sender,
         ):
             _send_windows(claim, sender, results, clock=clock, stopping=stopping)
     except Exception as error:

@@ -7,7 +7,7 @@ import pytest
 from pytest_django import Settings
 
 from mailer.models import Batch, Relay, Run
-from mailer.services import control, ringing
+from mailer.services import content, control, ringing
 from mailer.services.claiming import Claim, claim_batch
 from mailer.services.relays import hold_run
 from mailer.states import BatchState
@@ -100,3 +100,17 @@ def test_a_bell_that_was_given_up_for_lost_takes_no_place_either() -> None:
     Batch.objects.filter(pk__in=late).update(rung_at=NOW - timedelta(hours=1))
     assert claim(second.batches.get().pk)
     assert claim(late[0]) is None
+
+
+@pytest.mark.parametrize(
+    ("processes", "connections", "kept"), [(1, 4, True), (3, 1, True), (4, 1, True), (5, 1, False)]
+)
+def test_processes_share_the_relays_connections(
+    processes: int, connections: int, *, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, object] = {}
+    monkeypatch.setattr(content, "Sender", lambda *_, **options: asked.update(options))
+    run = make_run(recipients=1)
+    content.open_sender(run, run.batches.get().relay, processes=processes)
+    assert asked["connections"] == connections
+    assert bool(asked["kept"]) is kept
