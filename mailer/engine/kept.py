@@ -37,8 +37,9 @@ class KeptConnections:
         with self._lock:
             if connection.distrusted:
                 self._liars.add(connection.relay)
-            self._idle.append((time.monotonic() + self._idle_seconds, connection))
-            self._wake_later()
+            if connection.is_open:
+                self._idle.append((time.monotonic() + self._idle_seconds, connection))
+                self._wake_later()
 
     def close(self) -> None:
         """Say goodbye to all that are idle."""

@@ -24,7 +24,7 @@ _STATES = {
 }
 
 # `state = 'pending'`: an outcome is recorded once, whoever comes again with it.
-_RECORD = {
+RECORD = {
     "postgresql": """
         UPDATE mailer_delivery AS d
         SET state = o.state, attempts = d.attempts + 1, code = o.code,
@@ -35,16 +35,24 @@ _RECORD = {
             retry_at timestamptz)
         WHERE d.run_id = %s AND d.seq = o.seq AND d.state = 'pending'
         RETURNING d.seq, d.state""",
+    # Materialised, or SQLite walks the whole run for each row of it: seconds for a window.
     "sqlite": """
-        UPDATE mailer_delivery
-        SET state = json_extract(o.value, '$.state'), attempts = attempts + 1,
-            code = json_extract(o.value, '$.code'),
-            enhanced_status = json_extract(o.value, '$.enhanced_status'),
-            reply = json_extract(o.value, '$.reply'), problem = json_extract(o.value, '$.problem'),
-            settled_at = json_extract(o.value, '$.settled_at'),
-            retry_at = json_extract(o.value, '$.retry_at')
-        FROM json_each(%s) AS o
-        WHERE run_id = %s AND seq = json_extract(o.value, '$.seq') AND state = 'pending'
+        WITH o AS MATERIALIZED (
+            SELECT json_extract(value, '$.seq') AS seq, json_extract(value, '$.state') AS state,
+                json_extract(value, '$.code') AS code,
+                json_extract(value, '$.enhanced_status') AS enhanced_status,
+                json_extract(value, '$.reply') AS reply,
+                json_extract(value, '$.problem') AS problem,
+                json_extract(value, '$.settled_at') AS settled_at,
+                json_extract(value, '$.retry_at') AS retry_at
+            FROM json_each(%s)
+        )
+        UPDATE mailer_delivery AS d
+        SET state = o.state, attempts = d.attempts + 1, code = o.code,
+            enhanced_status = o.enhanced_status, reply = o.reply, problem = o.problem,
+            settled_at = o.settled_at, retry_at = o.retry_at
+        FROM o
+        WHERE d.run_id = %s AND d.seq = o.seq AND d.state = 'pending'
         RETURNING seq, state""",
 }
 
@@ -64,7 +72,7 @@ def record_results(batch: Batch, results: Sequence[Result], *, now: datetime) ->
     )
     rows = [_row(result, attempts=attempts.get(result.seq, 0), now=now) for result in tried]
     with connection.cursor() as cursor:
-        cursor.execute(_RECORD[connection.vendor], [json.dumps(rows), batch.run_id])
+        cursor.execute(RECORD[connection.vendor], [json.dumps(rows), batch.run_id])
         moved = cursor.fetchall()
     if len(moved) != len(tried):
         _check_recorded_before(batch, rows, moved={seq for seq, _state in moved})

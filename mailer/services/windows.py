@@ -98,7 +98,7 @@ def _next_mark(batch: Batch, size: int) -> int:
 def _read_window(batch: Batch, *, first: int, now: datetime) -> tuple[list[Outgoing], Counter[str]]:
     """What lies between `first` and the mark and may be sent; skips who may not (I5)."""
     values = {_RUN: batch.run_id, _FIRST: first, _END: batch.mark}
-    sql, parameters = _window_sql()
+    sql, parameters = window_sql()
     with connection.cursor() as cursor:
         cursor.execute(sql, [values.get(value, value) for value in parameters])
         rows = cursor.fetchall()
@@ -115,7 +115,7 @@ _RUN, _FIRST, _END = 2_147_483_001, 2_147_483_002, 2_147_483_003  # stand for va
 
 
 @cache
-def _window_sql() -> tuple[str, tuple[Any, ...]]:
+def window_sql() -> tuple[str, tuple[Any, ...]]:
     """A window's statement, compiled once: Django takes longer to write it than a database to
     answer it."""
     rows = Delivery.objects.filter(
