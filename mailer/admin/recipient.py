@@ -39,6 +39,11 @@ class RecipientAdmin(GuardedDeletionMixin, BigTableMixin, admin.ModelAdmin[Recip
     inlines = (SubscriptionInline,)
     goes_along = ("subscriptions",)
 
+    def get_fields(self, request: HttpRequest, obj: Recipient | None = None) -> list[Any]:
+        """No link to a page that would refuse its reader."""
+        may = request.user.has_perm("mailer.view_delivery")
+        return [name for name in self.fields if may or name != "mail"]
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Recipient]:
         suppressed = Suppression.objects.filter(address_key=OuterRef("address_key"))
         on_lists = Subscription.objects.filter(recipient=OuterRef("pk"))

@@ -64,7 +64,7 @@ _BY_CLASS = {
 }
 _GREYLISTING = "The recipient's server asks every new sender to come back later (greylisting)."
 # Tried again whatever the code, as engine.verdict judges: a full mailbox empties.
-_MAILBOX_FULL = frozenset({"5.2.2", "4.2.2"})
+MAILBOX_FULL = frozenset({"5.2.2", "4.2.2"})
 
 
 def meaning_of(code: int | None, enhanced_status: str = "", text: str = "") -> str:
@@ -72,7 +72,7 @@ def meaning_of(code: int | None, enhanced_status: str = "", text: str = "") -> s
     if code is None:
         return "There was no reply."
     kind = code // 100
-    if kind == 4 or enhanced_status in _MAILBOX_FULL:
+    if kind == 4 or enhanced_status in MAILBOX_FULL:
         if "greylist" in text.lower() or "graylist" in text.lower():
             return f"{_GREYLISTING} It is tried again later."
         return f"{_sentence(code, enhanced_status)} It is tried again later."

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Literal
 
 from mailer.engine.conversation import Break, Conversation, Reply, Stage
-from mailer.engine.meanings import meaning_of
+from mailer.engine.meanings import MAILBOX_FULL, meaning_of
 
 __all__ = ["Outcome", "Verdict", "judge", "meaning_of", "problem_label"]
 
@@ -17,7 +17,6 @@ RelayState = Literal["ok", "pause", "hold"]
 # The address does not exist or never can (RFC 3463 §3.2; 5.1.10 is a null MX, RFC 7505).
 _NO_SUCH_ADDRESS = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"})
 _DISABLED = "5.2.1"
-_MAILBOX_FULL = frozenset({"5.2.2", "4.2.2"})
 _BEFORE_MAIL = frozenset({Stage.CONNECT, Stage.TLS, Stage.AUTH})
 
 
@@ -84,12 +83,12 @@ def _judge_reply(stage: Stage, reply: Reply) -> Verdict:  # noqa: PLR0911 (one a
             return _judge_recipient(reply)
         case Stage.DATA | Stage.BODY | Stage.DOT:
             # About the content or a policy, so no address is suppressed for it.
-            full = reply.enhanced_status in _MAILBOX_FULL
+            full = reply.enhanced_status in MAILBOX_FULL
             return _DEFERRED if kind == 4 or full else _FAILED
 
 
 def _judge_recipient(reply: Reply) -> Verdict:
-    if reply.code < 500 or reply.enhanced_status in _MAILBOX_FULL:
+    if reply.code < 500 or reply.enhanced_status in MAILBOX_FULL:
         return _DEFERRED
     if reply.enhanced_status in _NO_SUCH_ADDRESS:
         return Verdict(Outcome.FAILED, suppress="now")

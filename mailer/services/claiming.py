@@ -125,7 +125,7 @@ def is_sending(run_id: int) -> bool:
 def close_batch(claim: Claim, *, now: datetime) -> None:
     """End our own batch: what was not attempted goes to the tail, or is cancelled with its run.
 
-    In a transaction in which renew_lease() was true: every outcome is recorded, so whatever is
+    In a transaction that renewed the lease: every outcome is recorded, so whatever is
     pending was certainly not sent.
     """
     batch = claim.batch

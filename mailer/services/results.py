@@ -60,7 +60,7 @@ RECORD = {
 def record_results(batch: Batch, results: Sequence[Result], *, now: datetime) -> Counter[str]:
     """Move the deliveries of a held batch to what became of them; {state: number} of those moved.
 
-    In a transaction in which renew_lease() was true. Suppresses dead addresses.
+    In a transaction that renewed the lease. Suppresses dead addresses.
     """
     tried = [result for result in results if result.outcome in _STATES]
     if not tried:

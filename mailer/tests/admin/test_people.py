@@ -106,6 +106,12 @@ def test_a_suppression_is_added_by_staff_and_found_by_address_alone(admin: Clien
     assert "suppressed already" in again.content.decode()
 
 
+def test_who_may_not_see_deliveries_is_not_sent_there(login: Any, world: World) -> None:
+    url, link = page("recipient", "change", world.recipient), "What was sent to this address"
+    assert link not in login("view_recipient").get(url).content.decode()
+    assert link in login("view_recipient", "view_delivery").get(url).content.decode()
+
+
 def test_the_people_of_a_list_are_one_click_away(admin: Client, world: World) -> None:
     factories.make_list(recipients=2)
     url = f"{page('subscription', 'changelist')}?list__id__exact={world.mailing_list.pk}"
