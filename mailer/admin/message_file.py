@@ -34,9 +34,8 @@ class FileForm(forms.ModelForm[MessageFile]):
     in_html = forms.CharField(
         label=gettext_lazy("Name in the HTML"),
         required=False,
-        help_text=gettext_lazy(
-            "Of an inline image. Empty: as its file is called, logo for logo.png."
-        ),
+        # Of an inline image; without it, logo.png is logo.
+        widget=forms.TextInput(attrs={"placeholder": gettext_lazy("as its file")}),
     )
 
     class Meta:
