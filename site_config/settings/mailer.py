@@ -33,5 +33,5 @@ MAILER_SMTP_DOT_TIMEOUT = read_positive("MAILER_SMTP_DOT_TIMEOUT", 600)
 # Seconds before a test message is tried again; whole ones, RabbitMQ delays by no other.
 MAILER_TEST_RETRY_SECONDS = read_count("MAILER_TEST_RETRY_SECONDS", 10)
 # What signs each message (DKIM): the dotted name of a function that takes the whole message as
-# bytes, CRLF lines, and returns it signed. See [Signing](#signing).
+# bytes and returns it signed: [Signing](#signing).
 MAILER_SIGNER = read_callable("MAILER_SIGNER", "")
