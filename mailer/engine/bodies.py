@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 from binascii import b2a_qp
+from collections.abc import Sequence
 
 _LINE_LIMIT = 998  # octets without the CRLF, RFC 5321 §4.5.3.1.6
 
 
-def text_entity(subtype: str, text: str, *, eight_bit: bool) -> tuple[bytes, str]:
-    """A text part: its header fields, a blank line and its body; and its transfer encoding.
+#: Its pieces, to be joined; and its transfer encoding.
+Entity = tuple[Sequence[bytes], str]
+
+
+def text_entity(subtype: str, text: str, *, eight_bit: bool) -> Entity:
+    """A text part: its header fields, a blank line and its body.
 
     Line ends of any kind become CRLF. Raises UnicodeEncodeError for half a surrogate pair.
     """
     body, encoding = _encode(text, eight_bit=eight_bit)
     head = f'Content-Type: text/{subtype}; charset="utf-8"\r\nContent-Transfer-Encoding: {encoding}'
-    return head.encode("ascii") + b"\r\n\r\n" + body, encoding
+    return (head.encode("ascii"), b"\r\n\r\n", body), encoding
 
 
-def alternative_entity(parts: list[tuple[bytes, str]], boundary: bytes) -> bytes:
-    """multipart/alternative of entities with their encodings, the best last (RFC 2046 §5.1.4)."""
-    # An entity that holds 8bit parts has to say so itself (RFC 2045 §6.4).
-    encoding = b"8bit" if any(used == "8bit" for _, used in parts) else b"7bit"
+def multipart_entity(
+    subtype: bytes, entities: Sequence[Entity], boundary: bytes, parameters: bytes = b""
+) -> Entity:
+    """multipart/subtype of entities that end with CRLF, in their order (RFC 2046 §5.1)."""
+    # An entity that holds 8bit parts has to say so itself; base64 and quoted-printable never
+    # stand before a multipart (RFC 2045 §6.4).
+    encoding = "8bit" if any(used == "8bit" for _, used in entities) else "7bit"
     delimiter = b"--" + boundary
-    return b"".join(
-        [
-            b'Content-Type: multipart/alternative;\r\n boundary="' + boundary + b'"\r\n',
-            b"Content-Transfer-Encoding: " + encoding + b"\r\n\r\n",
-            *(delimiter + b"\r\n" + entity + b"\r\n" for entity, _ in parts),
-            delimiter + b"--\r\n",
-        ]
-    )
+    pieces = [
+        b"Content-Type: multipart/" + subtype + b';\r\n boundary="' + boundary + b'"' + parameters,
+        b"\r\nContent-Transfer-Encoding: " + encoding.encode("ascii") + b"\r\n\r\n",
+    ]
+    for inner, _ in entities:
+        pieces += [delimiter, b"\r\n", *inner, b"\r\n"]
+    pieces += [delimiter, b"--\r\n"]
+    return pieces, encoding
 
 
 def _encode(text: str, *, eight_bit: bool) -> tuple[bytes, str]:

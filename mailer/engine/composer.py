@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from mailer.engine.addresses import AddressError, wire_address
-from mailer.engine.frame import Frame
+from mailer.engine.frame import Frame, SigningError
 from mailer.engine.render import Rendered, Renderer, TemplateProblem
 from mailer.engine.transaction import Transaction
 
@@ -34,8 +34,8 @@ class CannotComposeError(Exception):
         self.reason = reason
 
 
-class EnvelopeSenderError(Exception):
-    """No message of the run can be sent from here; says why."""
+class CannotSendFromHereError(Exception):
+    """No message of the run can be sent, whoever it is for: a mistake of the site; says which."""
 
 
 @dataclass(slots=True)
@@ -68,7 +68,7 @@ class Composer:
         self._envelope_sender = envelope_sender
 
     def compose(self, message: Outgoing) -> Composed:
-        """Render. Raises CannotComposeError, EnvelopeSenderError."""
+        """Render. Raises CannotComposeError, CannotSendFromHereError."""
         try:
             rendered = self._renderer.render(message.variables)
         except TemplateProblem as error:
@@ -77,10 +77,13 @@ class Composer:
         try:
             return Composed(message, rendered, envelope_sender and wire_address(envelope_sender))
         except AddressError as error:
-            raise EnvelopeSenderError(f"the envelope sender is not valid ({error})") from error
+            raise CannotSendFromHereError(f"the envelope sender is not valid ({error})") from error
 
     def build(self, composed: Composed, *, eight_bit: bool, smtputf8: bool) -> None:
-        """Write the transaction for a relay with these extensions. Raises CannotComposeError."""
+        """Write the transaction for a relay with these extensions.
+
+        Raises CannotComposeError, CannotSendFromHereError.
+        """
         message = composed.message
         try:
             recipient = wire_address(message.address, smtputf8=smtputf8)
@@ -99,3 +102,5 @@ class Composer:
             raise CannotComposeError(f"address: {error}", str(error)) from error
         except ValueError as error:
             raise CannotComposeError(f"message: {error}", str(error)) from error
+        except SigningError as error:
+            raise CannotSendFromHereError(f"signing failed ({error})") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import formatdate
@@ -11,7 +11,8 @@ from secrets import token_hex
 from uuid import UUID
 
 from mailer.engine.addresses import domain_to_ascii
-from mailer.engine.bodies import alternative_entity, text_entity
+from mailer.engine.attachments import EncodedFile
+from mailer.engine.bodies import Entity, multipart_entity, text_entity
 from mailer.engine.headers import field as header_field
 from mailer.engine.headers import mailbox_field, structured_field
 from mailer.engine.render import Rendered
@@ -59,16 +60,34 @@ def read_message_id(text: str) -> UUID | None:
         return None
 
 
-class Frame:
-    """Builds the messages of one run. `signer` gets the whole message and returns it signed."""
+class SigningError(Exception):
+    """The signer failed, or what it returned cannot be sent; says why. No recipient's fault."""
 
-    def __init__(self, spec: FrameSpec, *, signer: Callable[[bytes], bytes] | None = None) -> None:
+
+class Frame:
+    """Builds the messages of one run. Threads may share it.
+
+    `signer` gets the whole message and returns it signed. It is asked in several threads.
+    """
+
+    def __init__(
+        self,
+        spec: FrameSpec,
+        *,
+        files: Sequence[EncodedFile] = (),
+        signer: Callable[[bytes], bytes] | None = None,
+    ) -> None:
         """Compile the shared headers. Raises ValueError for a value that cannot be a header."""
         self._domain = domain_to_ascii(spec.message_id_domain)
         self._signer = signer
         # Unguessable, so no body needs to be searched for it.
-        self._boundary = b"=_" + token_hex(16).encode("ascii")
+        token = token_hex(16).encode("ascii")
+        self._alternative, self._related, self._mixed = (
+            b"=_" + k + token for k in (b"a", b"r", b"m")
+        )
         self._head = b"".join(_shared_headers(spec))
+        self._images: list[Entity] = [([file.entity], "base64") for file in files if file.inline]
+        self._files: list[Entity] = [([file.entity], "base64") for file in files if not file.inline]
 
     def build(
         self,
@@ -85,7 +104,8 @@ class Frame:
         """One message as bytes with CRLF lines, dots not stuffed.
 
         `headers`: names from RECIPIENT_HEADERS. `eight_bit`: the relay takes 8BITMIME, else
-        quoted-printable. Raises ValueError for an address or value that cannot be written.
+        quoted-printable. Raises ValueError for an address or value that cannot be written,
+        SigningError.
         """
         message = b"".join(
             [
@@ -95,19 +115,29 @@ class Frame:
                 b"Date: " + _date(date) + b"\r\n",
                 b"Message-ID: " + message_id(uuid, self._domain).encode("ascii") + b"\r\n",
                 *_listed_fields(headers or {}, RECIPIENT_HEADERS),
-                self._content(rendered, eight_bit=eight_bit),
+                *self._content(rendered, eight_bit=eight_bit),
             ]
         )
         # Of its own making a frame has no bare CR or LF: bodies are normalised, headers refused.
-        return message if self._signer is None else _checked(self._signer(message))
+        return message if self._signer is None else _sign(message, self._signer)
 
-    def _content(self, rendered: Rendered, *, eight_bit: bool) -> bytes:
-        """The content's own headers and the body. Attachments would wrap this in a mixed part."""
-        plain = text_entity("plain", rendered.text, eight_bit=eight_bit)
-        if not rendered.html:
-            return plain[0]
-        html = text_entity("html", rendered.html, eight_bit=eight_bit)
-        return alternative_entity([plain, html], self._boundary)
+    def _content(self, rendered: Rendered, *, eight_bit: bool) -> Sequence[bytes]:
+        """The content's own headers and the body, in pieces."""
+        entity = text_entity("plain", rendered.text, eight_bit=eight_bit)
+        files = self._files
+        if rendered.html:
+            html = text_entity("html", rendered.html, eight_bit=eight_bit)
+            entity = multipart_entity(
+                b"alternative", [entity, html], self._alternative
+            )  # best last
+            if self._images:
+                kind = b';\r\n type="multipart/alternative"'  # of its root (RFC 2387 §3.1)
+                entity = multipart_entity(b"related", [entity, *self._images], self._related, kind)
+        else:
+            files = [*self._images, *files]  # nothing shows them
+        if files:
+            entity = multipart_entity(b"mixed", [entity, *files], self._mixed)
+        return entity[0]
 
 
 def _shared_headers(spec: FrameSpec) -> list[bytes]:
@@ -137,11 +167,17 @@ def _listed_fields(headers: Mapping[str, str], allowed: frozenset[str]) -> list[
     return [structured_field(name, value) for name, value in headers.items()]
 
 
-def _checked(message: bytes) -> bytes:
+def _sign(message: bytes, signer: Callable[[bytes], bytes]) -> bytes:
+    try:
+        signed = signer(message)
+    except Exception as error:
+        raise SigningError(f"{type(error).__name__}: {error}") from error
+    if not isinstance(signed, bytes):
+        raise SigningError(f"the signer returned {type(signed).__name__}, not bytes")
     # To some servers a lone CR or LF ends a line, and so may end a message: "SMTP smuggling".
-    if not message.count(b"\r") == message.count(b"\n") == message.count(b"\r\n"):
-        raise ValueError("the signed message holds a CR or LF that is not part of a CRLF")
-    return message
+    if not signed.count(b"\r") == signed.count(b"\n") == signed.count(b"\r\n"):
+        raise SigningError("the signed message holds a CR or LF that is not part of a CRLF")
+    return signed
 
 
 def _date(date: datetime) -> bytes:

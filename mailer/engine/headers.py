@@ -102,8 +102,10 @@ def _encoded_word(octets: bytes) -> str:
 def _fold(name: str, words: list[str]) -> bytes:
     """Join words, each with the spaces before it, breaking the line before a word too many."""
     lines, line = [], f"{name}: {words[0] if words else ''}"
+    # A phrase of encoded-words may have an address behind it: that counts for their line, too.
+    limit = _ENCODED_LINE if words and words[0].startswith("=?") else _PREFERRED
     for word in words[1:]:
-        if len(line) + len(word) > _PREFERRED:
+        if len(line) + len(word) > limit:
             lines.append(line)
             line = word
         else:

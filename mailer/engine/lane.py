@@ -5,7 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from mailer.engine.composer import CannotComposeError, Composed, Composer, EnvelopeSenderError
+from mailer.engine.composer import (
+    CannotComposeError,
+    CannotSendFromHereError,
+    Composed,
+    Composer,
+    Outgoing,
+)
 from mailer.engine.conversation import Break, Conversation, Stage
 from mailer.engine.dispatch import Dispatch, RelayTrouble
 from mailer.engine.pace import Pace
@@ -112,10 +118,8 @@ class Lane:
             except CannotComposeError as error:
                 self._dispatch.refuse(message, error.problem, error.reason)
                 continue
-            except EnvelopeSenderError as error:
-                reason = f"{self.connection.relay} was not asked: {error}"
-                self._dispatch.put_back(message)
-                self._dispatch.give_up(RelayTrouble("hold", reason))
+            except CannotSendFromHereError as error:
+                self._hold(message, error)
                 return None
             if self._pace.wait(self._dispatch.goes_on):
                 return composed
@@ -133,7 +137,16 @@ class Lane:
         except CannotComposeError as error:
             self._dispatch.refuse(composed.message, error.problem, error.reason)
             return False
+        except CannotSendFromHereError as error:
+            self._hold(composed.message, error)
+            return False
         return True
+
+    def _hold(self, message: Outgoing, error: CannotSendFromHereError) -> None:
+        """No recipient is to blame: every message waits until staff have seen why."""
+        self._dispatch.put_back(message)
+        reason = f"No mail is given to {self.connection.relay}: {error}"
+        self._dispatch.give_up(RelayTrouble("hold", reason))
 
     def _connect(self, composed: Composed, others: Sequence[Lane]) -> bool:
         """Have a connection that lives. Where there is none to be had, the message is put back."""

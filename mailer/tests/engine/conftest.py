@@ -93,7 +93,10 @@ def outgoing(seq: int = 1, **changes: object) -> Outgoing:
 
 
 def sender_to(relay: RelayAddress, **changes: object) -> Sender:
-    frame = Frame(FrameSpec(("News", "news@example.com"), "example.com"))
+    frame = Frame(
+        FrameSpec(("News", "news@example.com"), "example.com"),
+        signer=changes.pop("signer", None),  # type: ignore[arg-type]
+    )
     renderer = compile_content(
         Content("Hello {{ name }}", "<p>Dear {{ name }}</p>", "Dear {{ name }}")
     )

@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mailer.engine.addresses import AddressError, wire_address
-from mailer.engine.frame import Frame, FrameSpec, message_id
+from mailer.engine.frame import Frame, FrameSpec, SigningError, message_id
 from mailer.engine.render import Rendered
 from mailer.tests.engine.conftest import NOW
 
@@ -251,7 +251,7 @@ def test_a_signer_gets_the_whole_message() -> None:
 @pytest.mark.parametrize("bad", [b"a\n", b"a\r", b"a\r\r\n", b"\n\r"])
 def test_a_signer_that_leaves_a_bare_line_end_is_refused(bad: bytes) -> None:
     frame = Frame(FrameSpec(("N", "n@example.com"), "example.com"), signer=lambda m: bad + m)
-    with pytest.raises(ValueError, match="CRLF"):
+    with pytest.raises(SigningError, match="CRLF"):
         frame.build(
             Rendered("s", "", "t"), to_name="", to_address="r@example.org", uuid=uuid4(), date=NOW
         )

@@ -275,6 +275,47 @@ def test_a_bad_envelope_sender_holds_the_run(serve: Serve) -> None:
     assert server.connections == 0
 
 
+def broken_key(_message: bytes) -> bytes:
+    raise OSError("the key cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("signer", "words"),
+    [
+        (broken_key, "OSError: the key cannot be read"),
+        (lambda _message: None, "NoneType, not bytes"),
+        (lambda message: b"X: y\n" + message, "not part of a CRLF"),
+    ],
+)
+@pytest.mark.parametrize("connections", [1, 3])
+def test_a_signer_that_fails_holds_the_run_and_blames_nobody(
+    serve: Serve, signer: object, words: str, connections: int
+) -> None:
+    server = serve()
+    sender = sender_to(relay_to(server), signer=signer, connections=connections)
+    assert run(sender, [outgoing(n) for n in range(30)]) == []
+    assert sender.trouble is not None
+    assert sender.trouble.kind == "hold"
+    assert sender.trouble.reason.startswith(f"No mail is given to 127.0.0.1:{server.port}: signing")
+    assert words in sender.trouble.reason
+    assert server.accepted == []
+
+
+def test_a_signer_that_fails_later_leaves_the_rest_untried(serve: Serve) -> None:
+    server = serve()
+    signed: list[bytes] = []
+
+    def sign(message: bytes) -> bytes:
+        signed.append(message)
+        return message if len(signed) < 5 else broken_key(message)
+
+    sender = sender_to(relay_to(server), signer=sign)
+    results = run(sender, [outgoing(n) for n in range(9)])
+    assert {result.outcome for result in results} == {Outcome.SENT}
+    assert 0 < len(results) == len(server.accepted) < 5
+    assert sender.trouble is not None
+
+
 def test_the_null_sender_is_allowed(serve: Serve) -> None:
     server = serve()
     results = run(sender_to(relay_to(server), envelope_sender=lambda _: ""), [outgoing()])
