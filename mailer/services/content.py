@@ -46,6 +46,11 @@ def open_sender(run: Run, relay: Relay, *, processes: int) -> Sender:
     )
 
 
+def close_connections() -> None:
+    """Say goodbye to relays before the process ends."""
+    _kept.close()
+
+
 def content_of(version: MessageVersion) -> Content:
     return Content(subject=version.subject, html=version.html, text=version.text)
 
