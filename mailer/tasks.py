@@ -21,7 +21,7 @@ from admin_ext.heartbeats import live_processes
 from admin_ext.publishing import publish
 
 from .models import TestMessage
-from .services import planning, recovery, ringing, sending, testing
+from .services import content, planning, recovery, ringing, sending, testing
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,11 @@ _ringing = threading.local()
 @signals.worker_shutting_down.connect
 def _ask_to_stop(**_: Any) -> None:
     _stopping[0] = 1
+
+
+@signals.worker_process_shutdown.connect
+def _say_goodbye(**_: Any) -> None:
+    content.close_connections()
 
 
 @shared_task(name="mailer.tick", ignore_result=True)

@@ -4,22 +4,46 @@ from __future__ import annotations
 
 from binascii import b2a_qp
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 
-_LINE_LIMIT = 998  # octets without the CRLF, RFC 5321 §4.5.3.1.6
+LINE_LIMIT = 998  # octets without the CRLF, RFC 5321 §4.5.3.1.6
 
 
 #: Its pieces, to be joined; and its transfer encoding.
 Entity = tuple[Sequence[bytes], str]
 
 
-def text_entity(subtype: str, text: str, *, eight_bit: bool) -> Entity:
-    """A text part: its header fields, a blank line and its body.
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A text as UTF-8 with CRLF lines, the last one ended too; in pieces.
 
-    Line ends of any kind become CRLF. Raises UnicodeEncodeError for half a surrogate pair.
+    `is_ascii`, and whether it `fits` on the wire as it stands: no line over 998 octets, no NUL.
     """
-    body, encoding = _encode(text, eight_bit=eight_bit)
-    head = f'Content-Type: text/{subtype}; charset="utf-8"\r\nContent-Transfer-Encoding: {encoding}'
-    return (head.encode("ascii"), b"\r\n\r\n", body), encoding
+
+    pieces: Sequence[bytes]
+    is_ascii: bool
+    fits: bool
+
+    @property
+    def octets(self) -> bytes:
+        return b"".join(self.pieces)
+
+
+def write_body(text: str) -> Body:
+    """Line ends of any kind become CRLF. Raises UnicodeEncodeError for half a surrogate pair."""
+    octets = _with_crlf(text.encode())
+    return Body((octets,), octets.isascii(), not _has_long_line(octets) and b"\0" not in octets)
+
+
+def text_entity(subtype: str, body: Body, *, eight_bit: bool) -> Entity:
+    """A text part: its header fields, a blank line and its body."""
+    if body.fits and (body.is_ascii or eight_bit):
+        encoding = "7bit" if body.is_ascii else "8bit"
+        return (_text_head(subtype, encoding), *body.pieces), encoding
+    # istext keeps line ends as they are; a space or tab before one is encoded.
+    octets = b2a_qp(body.octets, istext=True)
+    return (_text_head(subtype, "quoted-printable"), octets), "quoted-printable"
 
 
 def multipart_entity(
@@ -40,14 +64,10 @@ def multipart_entity(
     return pieces, encoding
 
 
-def _encode(text: str, *, eight_bit: bool) -> tuple[bytes, str]:
-    octets = _with_crlf(text.encode())
-    encoding = "7bit" if octets.isascii() else "8bit"
-    if _has_long_line(octets) or b"\0" in octets or (encoding == "8bit" and not eight_bit):
-        encoding = "quoted-printable"
-        # istext keeps line ends as they are; a space or tab before one is encoded.
-        octets = b2a_qp(octets, istext=True)
-    return octets, encoding
+@cache
+def _text_head(subtype: str, encoding: str) -> bytes:
+    kind = f'Content-Type: text/{subtype}; charset="utf-8"\r\n'
+    return f"{kind}Content-Transfer-Encoding: {encoding}\r\n\r\n".encode("ascii")
 
 
 def _with_crlf(octets: bytes) -> bytes:
@@ -61,8 +81,8 @@ def _with_crlf(octets: bytes) -> bytes:
 def _has_long_line(octets: bytes) -> bool:
     start = 0
     # From one line end to the last one within reach: a step per 998 octets, not one a line.
-    while len(octets) - start > _LINE_LIMIT + 2:
-        end = octets.rfind(b"\n", start, start + _LINE_LIMIT + 2)
+    while len(octets) - start > LINE_LIMIT + 2:
+        end = octets.rfind(b"\n", start, start + LINE_LIMIT + 2)
         if end < 0:
             return True
         start = end + 1

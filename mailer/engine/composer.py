@@ -9,7 +9,7 @@ from uuid import UUID
 
 from mailer.engine.addresses import AddressError, wire_address
 from mailer.engine.frame import Frame, SigningError
-from mailer.engine.render import Rendered, Renderer, TemplateProblem
+from mailer.engine.render import Renderer, TemplateProblem, Written
 from mailer.engine.transaction import Transaction
 
 
@@ -43,7 +43,7 @@ class Composed:
     """A rendered message; `transaction` is written once it is known for which connection."""
 
     message: Outgoing
-    rendered: Rendered
+    written: Written
     envelope_sender: str
     transaction: Transaction | None = None
 
@@ -70,12 +70,12 @@ class Composer:
     def compose(self, message: Outgoing) -> Composed:
         """Render. Raises CannotComposeError, CannotSendFromHereError."""
         try:
-            rendered = self._renderer.render(message.variables)
+            written = self._renderer.write(message.variables)
         except TemplateProblem as error:
             raise CannotComposeError(f"template: {error.reason}", str(error)) from error
         envelope_sender = self._envelope_sender(message)
         try:
-            return Composed(message, rendered, envelope_sender and wire_address(envelope_sender))
+            return Composed(message, written, envelope_sender and wire_address(envelope_sender))
         except AddressError as error:
             raise CannotSendFromHereError(f"the envelope sender is not valid ({error})") from error
 
@@ -88,7 +88,7 @@ class Composer:
         try:
             recipient = wire_address(message.address, smtputf8=smtputf8)
             data = self._frame.build(
-                composed.rendered,
+                composed.written,
                 to_name=message.name,
                 to_address=message.address,
                 uuid=message.uuid,

@@ -15,7 +15,7 @@ from mailer.engine.attachments import EncodedFile
 from mailer.engine.bodies import Entity, multipart_entity, text_entity
 from mailer.engine.headers import field as header_field
 from mailer.engine.headers import mailbox_field, structured_field
-from mailer.engine.render import Rendered
+from mailer.engine.render import Written
 
 # Names come from these lists and nowhere else: a name with a CRLF in it is a header injection.
 FRAME_HEADERS = frozenset(
@@ -91,7 +91,7 @@ class Frame:
 
     def build(
         self,
-        rendered: Rendered,
+        written: Written,
         *,
         to_name: str,
         to_address: str,
@@ -111,22 +111,22 @@ class Frame:
             [
                 self._head,
                 mailbox_field("To", to_name, to_address, smtputf8=smtputf8),
-                header_field("Subject", rendered.subject),
+                header_field("Subject", written.subject),
                 b"Date: " + _date(date) + b"\r\n",
                 b"Message-ID: " + message_id(uuid, self._domain).encode("ascii") + b"\r\n",
                 *_listed_fields(headers or {}, RECIPIENT_HEADERS),
-                *self._content(rendered, eight_bit=eight_bit),
+                *self._content(written, eight_bit=eight_bit),
             ]
         )
         # Of its own making a frame has no bare CR or LF: bodies are normalised, headers refused.
         return message if self._signer is None else _sign(message, self._signer)
 
-    def _content(self, rendered: Rendered, *, eight_bit: bool) -> Sequence[bytes]:
+    def _content(self, written: Written, *, eight_bit: bool) -> Sequence[bytes]:
         """The content's own headers and the body, in pieces."""
-        entity = text_entity("plain", rendered.text, eight_bit=eight_bit)
+        entity = text_entity("plain", written.text, eight_bit=eight_bit)
         files = self._files
-        if rendered.html:
-            html = text_entity("html", rendered.html, eight_bit=eight_bit)
+        if written.html is not None:
+            html = text_entity("html", written.html, eight_bit=eight_bit)
             entity = multipart_entity(
                 b"alternative", [entity, html], self._alternative
             )  # best last

@@ -10,6 +10,8 @@ from typing import Literal
 
 import minijinja
 
+from mailer.engine.bodies import Body, write_body
+from mailer.engine.stencil import Stencil, make_stencil
 from mailer.engine.template_check import (
     FILTERS,
     TESTS,
@@ -26,6 +28,7 @@ __all__ = [
     "Rendered",
     "Renderer",
     "TemplateProblem",
+    "Written",
     "check_template",
     "compile_content",
     "placeholders",
@@ -69,6 +72,19 @@ class Rendered:
     subject: str
     html: str
     text: str
+
+    def written(self) -> Written:
+        html = write_body(self.html) if self.html else None
+        return Written(self.subject, html, write_body(self.text))
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One recipient's message as the wire wants its bodies; `html` is None where there is none."""
+
+    subject: str
+    html: Body | None
+    text: Body
 
 
 class TemplateProblem(Exception):
@@ -116,6 +132,10 @@ class Renderer:
         for name, source in (("subject", content.subject), ("html", content.html), ("text", text)):
             if source is not None:
                 self._add(name, source)  # type: ignore[arg-type]
+        self._stencil = make_stencil(content.subject, content.html if self._html else None, text)
+        if self._stencil is not None:
+            self._environment.add_template(_PLAIN, self._stencil.plain)
+            self._environment.add_template(_ESCAPED, self._stencil.escaped)
 
     def render(self, variables: Mapping[str, object]) -> Rendered:
         """Render for one recipient's plain JSON data.
@@ -126,11 +146,37 @@ class Renderer:
             values = plain_values(variables)
         except PlainDataError as error:
             raise TemplateProblem("values", None, str(error)) from error
-        # A line break in a subject would begin a header; every kind of white space is one space.
-        subject = " ".join(self._render("subject", values).split())
+        return self._render_all(values)
+
+    def _render_all(self, values: dict[str, object]) -> Rendered:
+        subject = _one_line(self._render("subject", values))
         html = self._render("html", values) if self._html else ""
         text = self._render("text", values) if self._text else text_from_html(html)
         return Rendered(subject, html, text)
+
+    def write(self, variables: Mapping[str, object]) -> Written:
+        """As render(), with the bodies as octets. Raises TemplateProblem."""
+        try:
+            values = plain_values(variables)
+        except PlainDataError as error:
+            raise TemplateProblem("values", None, str(error)) from error
+        if self._stencil is not None and (written := self._fill(self._stencil, values)):
+            return written
+        return self._render_all(values).written()
+
+    def _fill(self, stencil: Stencil, values: dict[str, object]) -> Written | None:
+        """None where it takes the whole template to do it, or to say what is wrong."""
+        try:
+            plain = self._environment.render_template(_PLAIN, **values)
+            escaped = self._environment.render_template(_ESCAPED, **values)
+        except BaseException as error:
+            if _is_of_rendering(error):
+                return None
+            raise
+        filled = stencil.fill(plain, escaped)
+        if filled is None or len(filled[0]) > OUTPUT_LIMITS["subject"]:
+            return None
+        return Written(_one_line(filled[0]), *filled[1:])
 
     def _add(self, part: Part, source: str) -> None:
         # As it goes on the wire, so that no message has to be turned into that.
@@ -149,9 +195,7 @@ class Renderer:
         except _TooLongError as error:
             raise TemplateProblem(part, None, _too_long(part)) from error
         except BaseException as error:
-            # One person's value may make minijinja panic (a division by zero did): that is this
-            # message's problem, not its neighbours'.
-            if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            if _is_of_rendering(error):
                 raise TemplateProblem(part, None, "a value does not fit its use") from None
             raise
         if len(output) > OUTPUT_LIMITS[part]:
@@ -168,6 +212,7 @@ class Renderer:
 
 # The ending decides about escaping.
 _NAMES: Mapping[Part, str] = {"subject": "subject.txt", "html": "message.html", "text": "text.txt"}
+_PLAIN, _ESCAPED = "values.txt", "values.html"
 
 
 def _bare_environment() -> minijinja.Environment:
@@ -200,6 +245,17 @@ def _join(items: object, separator: object = "") -> str:
 
 def _parts(content: Content) -> list[tuple[Part, str]]:
     return [("subject", content.subject), ("html", content.html), ("text", content.text)]
+
+
+def _one_line(subject: str) -> str:
+    # A line break in a subject would begin a header; every kind of white space is one space.
+    return " ".join(subject.split())
+
+
+def _is_of_rendering(error: BaseException) -> bool:
+    # One person's value may make minijinja panic (a division by zero did): that is this message's
+    # problem, not its neighbours'.
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def _too_long(part: Part) -> str:

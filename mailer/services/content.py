@@ -49,6 +49,11 @@ def open_sender(run: Run, relay: Relay, *, processes: int) -> Sender:
     )
 
 
+def close_connections() -> None:
+    """Say goodbye to relays before the process ends."""
+    _kept.close()
+
+
 def content_of(version: MessageVersion) -> Content:
     images = version.files.exclude(image_name="").values_list("image_name", "stored_id")
     content_ids = {name: _content_id(name, sha256) for name, sha256 in images}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from django.db.models import F
+from django.db import connection
 
 from mailer.models import COUNTERS, Run
 from mailer.states import DELIVERY_MOVES, DeliveryState, RunState
@@ -22,9 +22,15 @@ def count_moves(run_id: int, moves: Mapping[tuple[DeliveryState, DeliveryState],
             raise ValueError(f"run {run_id}: a delivery does not go from {before} to {after}")
         deltas[before] -= number
         deltas[after] += number
-    changed = {name: F(name) + delta for name, delta in deltas.items() if delta}
+    changed = {name: delta for name, delta in deltas.items() if delta}
     if changed:
-        Run.objects.filter(pk=run_id).update(**changed)
+        # Said for every window: Django takes longer to write it than a database to do it.
+        setters = ", ".join(f"{name} = {name} + %s" for name in changed)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"UPDATE mailer_run SET {setters} WHERE id = %s",  # noqa: S608  # names of counters
+                [*changed.values(), run_id],
+            )
 
 
 def settle_run(run_id: int, *, now: datetime) -> bool:

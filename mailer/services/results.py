@@ -34,7 +34,7 @@ RECORD = {
             enhanced_status text, reply text, problem text, settled_at timestamptz,
             retry_at timestamptz)
         WHERE d.run_id = %s AND d.seq = o.seq AND d.state = 'pending'
-        RETURNING d.seq, d.state""",
+        RETURNING d.state""",
     # Materialised, or SQLite walks the whole run for each row of it: seconds for a window.
     "sqlite": """
         WITH o AS MATERIALIZED (
@@ -53,7 +53,7 @@ RECORD = {
             settled_at = o.settled_at, retry_at = o.retry_at
         FROM o
         WHERE d.run_id = %s AND d.seq = o.seq AND d.state = 'pending'
-        RETURNING seq, state""",
+        RETURNING state""",
 }
 
 
@@ -65,30 +65,26 @@ def record_results(batch: Batch, results: Sequence[Result], *, now: datetime) ->
     tried = [result for result in results if result.outcome in _STATES]
     if not tried:
         return Counter()
-    attempts = dict(
-        Delivery.objects.filter(run_id=batch.run_id, seq__in=_deferred(tried)).values_list(
-            "seq", "attempts"
-        )
-    )
+    attempts = _attempts_of_deferred(batch.run_id, tried)
     rows = [_row(result, attempts=attempts.get(result.seq, 0), now=now) for result in tried]
     with connection.cursor() as cursor:
         cursor.execute(RECORD[connection.vendor], [json.dumps(rows), batch.run_id])
         moved = cursor.fetchall()
     if len(moved) != len(tried):
-        _check_recorded_before(batch, rows, moved={seq for seq, _state in moved})
+        _check_recorded_before(batch, rows)
     suppress_dead(batch.run_id, tried)
-    return Counter(state for _seq, state in moved)
+    return Counter(state for (state,) in moved)
 
 
-def _check_recorded_before(batch: Batch, rows: list[dict[str, object]], *, moved: set[int]) -> None:
+def _check_recorded_before(batch: Batch, rows: list[dict[str, object]]) -> None:
     """What did not move was recorded by a transaction whose commit we did not hear of.
 
     Anything else is a mistake of ours, as nobody but the holder moves them: raises RuntimeError.
     """
-    expected = {(row["seq"], row["state"]) for row in rows if row["seq"] not in moved}
+    expected = {(row["seq"], row["state"]) for row in rows}
     found = Delivery.objects.filter(run_id=batch.run_id, seq__in=[seq for seq, _ in expected])
-    if set(found.values_list("seq", "state")) != expected:
-        raise RuntimeError(f"batch {batch.pk}: {len(expected)} outcomes could not be recorded")
+    if missing := expected - set(found.values_list("seq", "state")):
+        raise RuntimeError(f"batch {batch.pk}: {len(missing)} outcomes could not be recorded")
 
 
 def suppress_dead(run_id: int, results: Sequence[Result]) -> None:
@@ -133,8 +129,13 @@ def _row(result: Result, *, attempts: int, now: datetime) -> dict[str, object]:
     }
 
 
-def _deferred(results: Sequence[Result]) -> list[int]:
-    return [result.seq for result in results if result.outcome is Outcome.DEFERRED]
+def _attempts_of_deferred(run_id: int, results: Sequence[Result]) -> dict[int, int]:
+    """{seq: attempts so far} of those that wait for another."""
+    deferred = [result.seq for result in results if result.outcome is Outcome.DEFERRED]
+    if not deferred:
+        return {}
+    found = Delivery.objects.filter(run_id=run_id, seq__in=deferred)
+    return dict(found.values_list("seq", "attempts"))
 
 
 def _refused_before(delivery: Delivery) -> bool:

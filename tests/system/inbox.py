@@ -27,6 +27,7 @@ class Inbox:
     def __init__(self) -> None:
         self.accepted: list[tuple[str, str]] = []
         self.messages: list[Any] = []
+        self.goodbyes = 0  # clients that said QUIT
         self.answer: Answer = lambda _address, _before: ""
         self.before_reply: Callable[[str], None] = lambda _address: None
         self._tried: Counter[str] = Counter()
@@ -64,6 +65,12 @@ class Inbox:
             return reply
         envelope.rcpt_tos.append(address)
         return "250 OK"
+
+    async def handle_QUIT(  # noqa: N802
+        self, _server: SMTP, _session: Session, _envelope: Envelope
+    ) -> str:
+        self.goodbyes += 1
+        return "221 Bye"
 
     async def handle_DATA(  # noqa: N802
         self, _server: SMTP, _session: Session, envelope: Envelope

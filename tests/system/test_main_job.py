@@ -201,10 +201,13 @@ def test_sigterm_finishes_the_message_in_hand_and_hands_the_rest_back(
     assert run.uncertain == 0
     assert run.sent == len(inbox.accepted) < 300
     assert not Batch.objects.filter(state="sending").exists()
-    site.start_worker()
+    worker = site.start_worker()
     wait_finished(run, site=site)
     assert run.sent == 300
     check(run, inbox)
+    before = inbox.goodbyes
+    site.stop(worker)
+    assert inbox.goodbyes > before  # the connections it had kept
 
 
 def test_a_test_message_is_tried_four_times_at_most_and_each_is_seen(

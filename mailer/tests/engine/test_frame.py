@@ -63,7 +63,7 @@ def build(
     address: str = "r@example.org",
 ) -> bytes:
     return Frame(SPEC).build(
-        Rendered(subject, html, text),
+        Rendered(subject, html, text).written(),
         to_name=name,
         to_address=address,
         uuid=UUID(int=7),
@@ -194,7 +194,7 @@ def test_a_line_break_is_refused_wherever_it_comes_in(bad: str) -> None:
     ):
         with pytest.raises(ValueError, match=r"."):
             Frame(spec)
-    frame, rendered = Frame(good), Rendered("s", "", "t")
+    frame, rendered = Frame(good), Rendered("s", "", "t").written()
     for arguments in (
         {"to_name": bad},
         {"to_address": f"{bad}@example.org"},
@@ -231,9 +231,9 @@ def test_the_time_needs_a_zone() -> None:
     frame = Frame(FrameSpec(("N", "n@example.com"), "example.com"))
     arguments = {"to_name": "", "to_address": "r@example.org", "uuid": uuid4()}
     with pytest.raises(ValueError, match="zone"):
-        frame.build(Rendered("s", "", "t"), date=datetime(2024, 1, 1), **arguments)  # type: ignore[arg-type]  # noqa: DTZ001
+        frame.build(Rendered("s", "", "t").written(), date=datetime(2024, 1, 1), **arguments)  # type: ignore[arg-type]  # noqa: DTZ001
     east = datetime(2024, 1, 1, 1, tzinfo=timezone(timedelta(hours=2)))
-    data = frame.build(Rendered("s", "", "t"), date=east, **arguments)  # type: ignore[arg-type]
+    data = frame.build(Rendered("s", "", "t").written(), date=east, **arguments)  # type: ignore[arg-type]
     assert b"Date: Sun, 31 Dec 2023 23:00:00 +0000\r\n" in data
 
 
@@ -243,7 +243,11 @@ def test_a_signer_gets_the_whole_message() -> None:
         signer=lambda message: b"DKIM-Signature: x\r\n" + message,
     )
     data = frame.build(
-        Rendered("s", "", "t"), to_name="", to_address="r@example.org", uuid=uuid4(), date=NOW
+        Rendered("s", "", "t").written(),
+        to_name="",
+        to_address="r@example.org",
+        uuid=uuid4(),
+        date=NOW,
     )
     assert data.startswith(b"DKIM-Signature: x\r\nFrom: ")
 
@@ -253,7 +257,11 @@ def test_a_signer_that_leaves_a_bare_line_end_is_refused(bad: bytes) -> None:
     frame = Frame(FrameSpec(("N", "n@example.com"), "example.com"), signer=lambda m: bad + m)
     with pytest.raises(SigningError, match="CRLF"):
         frame.build(
-            Rendered("s", "", "t"), to_name="", to_address="r@example.org", uuid=uuid4(), date=NOW
+            Rendered("s", "", "t").written(),
+            to_name="",
+            to_address="r@example.org",
+            uuid=uuid4(),
+            date=NOW,
         )
 
 
