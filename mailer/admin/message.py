@@ -1,10 +1,14 @@
 """Messages: what is sent, written on one form; every change is kept as a version."""
 
+from io import BytesIO
 from typing import Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.http import HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -12,10 +16,11 @@ from admin_ext.components.change_list import CarefulListMixin
 from admin_ext.components.object_actions import ObjectActionsMixin
 from admin_ext.components.times import time_column
 from mailer.exceptions import MailerError
-from mailer.models import Message, MessageVersion, Run
+from mailer.models import Message, MessageFile, MessageVersion, Run
 from mailer.services.writing import save_version
 
 from .deletion import GuardedDeletionMixin
+from .message_file import FileFormSet, MessageFileInline
 from .message_form import MessageForm
 from .message_version import MessageVersionInline
 from .placeholder_words import warnings_of_unknown
@@ -37,7 +42,7 @@ class MessageAdmin(
             {"fields": ("subject", ("from_name", "from_address"), "reply_to", "html", "text")},
         ),
     )
-    inlines = (MessageVersionInline,)
+    inlines = (MessageFileInline, MessageVersionInline)
     goes_along = ("versions", "tests")
     object_actions = (SEND_TEST_ACTION,)
     refusals = (MailerError,)
@@ -69,11 +74,31 @@ class MessageAdmin(
             return _("“%(message)s” was sent, so it is kept with its run.") % {"message": obj}
         return ""
 
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        save_version(obj, form.content, by=request.user)  # type: ignore[arg-type]
-        for warning in [*form.warnings, *warnings_of_unknown(form.content)]:
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        (files,) = (formset for formset in formsets if isinstance(formset, FileFormSet))
+        by: Any = request.user
+        save_version(form.instance, form.content, files=files.attached, by=by)
+        for warning in [*form.warnings, *files.warnings, *warnings_of_unknown(form.content)]:
             self.message_user(request, warning, messages.WARNING)
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.download)
+        # Before the stock ones, whose last pattern takes every path for an object's id.
+        return [path("file/<int:pk>/", view, name="mailer_message_file"), *super().get_urls()]
+
+    def download(self, request: HttpRequest, pk: int) -> FileResponse:
+        """A file of any version, to be saved: what it holds is never shown by this site."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        file = get_object_or_404(MessageFile.objects.select_related("stored"), pk=pk)
+        return FileResponse(
+            BytesIO(file.stored.octets),
+            as_attachment=True,
+            filename=file.name,
+            content_type="application/octet-stream",
+            headers={"X-Content-Type-Options": "nosniff"},
+        )
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from admin_ext.components.times import time_column
 from mailer.models import MessageVersion
 
+from .message_file import list_files
 from .read_only import ReadOnlyInline, ReadOnlyMixin
 
 
@@ -32,9 +33,9 @@ class MessageVersionAdmin(ReadOnlyMixin, admin.ModelAdmin[MessageVersion]):
 
     fields = (
         "message", "number", "saved", "created_by", "subject", "sender", "reply_to",
-        "html_source", "text_source",
+        "html_source", "text_source", "attached",
     )  # fmt: skip
-    readonly_fields = ("saved", "sender", "html_source", "text_source")
+    readonly_fields = ("saved", "sender", "html_source", "text_source", "attached")
     saved = time_column("created_at", _("saved"))
 
     def has_module_permission(self, request: HttpRequest) -> bool:
@@ -55,6 +56,10 @@ class MessageVersionAdmin(ReadOnlyMixin, admin.ModelAdmin[MessageVersion]):
     @admin.display(description=_("plain text"))
     def text_source(self, version: MessageVersion) -> SafeString | str:
         return _source(version.text)
+
+    @admin.display(description=_("files"))
+    def attached(self, version: MessageVersion) -> SafeString | str:
+        return list_files(version)
 
 
 def _source(text: str) -> SafeString | str:

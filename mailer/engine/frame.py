@@ -127,9 +127,8 @@ class Frame:
         files = self._files
         if written.html is not None:
             html = text_entity("html", written.html, eight_bit=eight_bit)
-            entity = multipart_entity(
-                b"alternative", [entity, html], self._alternative
-            )  # best last
+            # The best comes last (RFC 2046 §5.1.4).
+            entity = multipart_entity(b"alternative", [entity, html], self._alternative)
             if self._images:
                 kind = b';\r\n type="multipart/alternative"'  # of its root (RFC 2387 §3.1)
                 entity = multipart_entity(b"related", [entity, *self._images], self._related, kind)

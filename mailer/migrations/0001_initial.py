@@ -1109,6 +1109,72 @@ class Migration(migrations.Migration):
                 "default_permissions": (),
             },
         ),
+        migrations.CreateModel(
+            name="StoredFile",
+            fields=[
+                (
+                    "sha256",
+                    models.CharField(max_length=64, primary_key=True, serialize=False),
+                ),
+                ("octets", models.BinaryField()),
+            ],
+            options={
+                "default_permissions": (),
+            },
+        ),
+        migrations.CreateModel(
+            name="MessageFile",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("attachment", "Attachment"), ("inline", "Inline image")],
+                        default="attachment",
+                        max_length=10,
+                        verbose_name="kind",
+                    ),
+                ),
+                ("name", models.CharField(max_length=150, verbose_name="name")),
+                ("content_type", models.CharField(max_length=100, verbose_name="type")),
+                ("size", models.PositiveIntegerField(verbose_name="size")),
+                (
+                    "image_name",
+                    models.CharField(blank=True, max_length=40, verbose_name="name in the HTML"),
+                ),
+                (
+                    "message",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="files",
+                        to="mailer.message",
+                    ),
+                ),
+                (
+                    "stored",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="files",
+                        to="mailer.storedfile",
+                    ),
+                ),
+                (
+                    "versions",
+                    models.ManyToManyField(related_name="files", to="mailer.messageversion"),
+                ),
+            ],
+            options={
+                "verbose_name": "file",
+                "verbose_name_plural": "files",
+                "ordering": ["pk"],
+                "default_permissions": (),
+            },
+        ),
         migrations.AddConstraint(
             model_name="messageversion",
             constraint=models.UniqueConstraint(
@@ -1256,6 +1322,17 @@ class Migration(migrations.Migration):
             model_name="subscription",
             constraint=models.UniqueConstraint(
                 fields=("list", "recipient"), name="one_subscription_per_list_and_recipient"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="messagefile",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("kind", "inline"), models.Q(("image_name", ""), _negated=True)),
+                    models.Q(("image_name", ""), ("kind", "attachment")),
+                    _connector="OR",
+                ),
+                name="inline_images_have_a_name_in_the_html",
             ),
         ),
     ]

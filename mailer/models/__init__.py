@@ -8,6 +8,7 @@ from .batch import Batch
 from .delivery import Attempt, Delivery
 from .mailing import Mailing
 from .message import Message, MessageVersion
+from .message_file import MessageFile, StoredFile
 from .relay import Relay
 from .run import COUNTERS, Run
 from .suppression import Suppression
@@ -23,10 +24,12 @@ __all__ = [
     "Mailing",
     "MailingList",
     "Message",
+    "MessageFile",
     "MessageVersion",
     "Recipient",
     "Relay",
     "Run",
+    "StoredFile",
     "Subscription",
     "Suppression",
     "TestMessage",

@@ -1,10 +1,12 @@
 """A message version as the engine needs it: templates compiled, the MIME frame built."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from django.conf import settings
 from django.utils.translation import gettext as _
 
+from mailer.engine.attachments import Attachment, EncodedFile, encode_file
 from mailer.engine.frame import Frame, FrameSpec
 from mailer.engine.kept import KeptConnections
 from mailer.engine.pace import Pace
@@ -12,9 +14,10 @@ from mailer.engine.preflight import LimitReached, render_bounded
 from mailer.engine.render import Content, TemplateProblem, compile_content
 from mailer.engine.sender import Composer, Sender
 from mailer.exceptions import NotPossible
-from mailer.models import MessageVersion, Recipient, Relay, Run
+from mailer.models import MessageVersion, Recipient, Relay, Run, StoredFile
 from mailer.states import SubscriptionState
 
+from .inline_images import with_content_ids
 from .relays import relay_address
 
 #: The sender's part of Feedback-ID, 5 to 15 characters, the same for all mail (Gmail).
@@ -36,7 +39,7 @@ def open_sender(run: Run, relay: Relay, *, processes: int) -> Sender:
     return Sender(
         relay_address(relay),
         Composer(
-            Frame(run_frame(run, version)),
+            make_frame(run_frame(run, version), version),
             _compiled(content_of(version)),
             envelope_sender=lambda _message: version.from_address,
         ),
@@ -52,7 +55,34 @@ def close_connections() -> None:
 
 
 def content_of(version: MessageVersion) -> Content:
-    return Content(subject=version.subject, html=version.html, text=version.text)
+    images = version.files.exclude(image_name="").values_list("image_name", "stored_id")
+    content_ids = {name: _content_id(name, sha256) for name, sha256 in images}
+    html = with_content_ids(version.html, content_ids) if content_ids else version.html
+    return Content(subject=version.subject, html=html, text=version.text)
+
+
+def make_frame(spec: FrameSpec, version: MessageVersion) -> Frame:
+    """The frame of a version's messages with its files, signed as the site wants it."""
+    columns = ("name", "content_type", "image_name", "stored_id")
+    files = tuple(version.files.values_list(*columns))
+    return Frame(spec, files=_encoded(files) if files else (), signer=settings.MAILER_SIGNER)
+
+
+# Two runs' files at most, up to 20 MB each: a worker process reads them once, not for each batch.
+@lru_cache(maxsize=2)
+def _encoded(files: tuple[tuple[str, str, str, str], ...]) -> Sequence[EncodedFile]:
+    return [_encode(*file) for file in files]
+
+
+def _encode(name: str, content_type: str, image_name: str, sha256: str) -> EncodedFile:
+    octets = StoredFile.objects.values_list("octets", flat=True).get(pk=sha256)
+    content_id = _content_id(image_name, sha256) if image_name else ""
+    return encode_file(Attachment(name, content_type, bytes(octets), content_id))
+
+
+def _content_id(image_name: str, sha256: str) -> str:
+    """Unique to what it shows (RFC 2045 §7): some readers take the image of an earlier mail."""
+    return f"{image_name}.{sha256[:16]}@{settings.MAIL_DOMAIN}"
 
 
 def run_frame(run: Run, version: MessageVersion) -> FrameSpec:

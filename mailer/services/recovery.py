@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from mailer.models import Audit, Batch, Delivery, Mailing, Run
 from mailer.states import BatchState, DeliveryState, RunState
 
+from .attaching import forget_files
 from .claiming import reap_batch
 from .planning import decide_slot
 from .progress import settle_run
@@ -37,6 +38,7 @@ def tick(*, now: datetime) -> dict[str, int]:
         "swept": sweep_cancelled_runs,
         "settled": settle_runs,
         "forgotten": purge_tests,
+        "files forgotten": forget_files,
     }
     done = {}
     for name, step in steps.items():

@@ -13,13 +13,12 @@ from django.utils.translation import gettext as _
 
 from admin_ext.conf import kept_for
 from mailer.addresses import normalize_address
-from mailer.engine.frame import Frame
 from mailer.engine.render import TemplateProblem, compile_content
 from mailer.engine.sender import Composer, Outcome, Outgoing, Result, Sender
 from mailer.exceptions import MailerError, NotPossible
 from mailer.models import Message, Recipient, Relay, TestMessage
 
-from .content import content_of, message_frame, variables_of
+from .content import content_of, make_frame, message_frame, variables_of
 from .relays import relay_address
 
 
@@ -114,7 +113,7 @@ def _open_sender(test: TestMessage) -> Sender:
     return Sender(
         relay_address(relay),
         Composer(
-            Frame(message_frame(version)),
+            make_frame(message_frame(version), version),
             renderer,
             envelope_sender=lambda _message: version.from_address,
             clock=timezone.now,

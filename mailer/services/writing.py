@@ -1,5 +1,6 @@
 """Saving a message: checked by line, and every change a new version."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from django.contrib.auth.models import User
@@ -7,7 +8,7 @@ from django.db import transaction
 from django.db.models import Max
 
 from mailer.engine.render import Problem, check_template
-from mailer.models import Message, MessageVersion
+from mailer.models import Message, MessageFile, MessageVersion
 
 CONTENT_FIELDS = ("subject", "html", "text", "from_name", "from_address", "reply_to")
 
@@ -31,16 +32,30 @@ def check_message(*, subject: str, html: str, text: str) -> list[Finding]:
 
 
 @transaction.atomic
-def save_version(message: Message, content: dict[str, str], *, by: User | None) -> MessageVersion:
-    """Make `content` (CONTENT_FIELDS) the current version; the old one if nothing changed."""
+def save_version(
+    message: Message,
+    content: dict[str, str],
+    *,
+    files: Collection[MessageFile] | None = None,
+    by: User | None,
+) -> MessageVersion:
+    """Make `content` (CONTENT_FIELDS) the current version; the old one if nothing changed.
+
+    `files` are all that it has; None: those it had.
+    """
     Message.objects.select_for_update().get(pk=message.pk)
     current = message.current
-    if current and all(getattr(current, name) == content[name] for name in CONTENT_FIELDS):
+    had = set(current.files.all()) if current else set()
+    files = had if files is None else set(files)
+    unchanged = current and all(getattr(current, name) == content[name] for name in CONTENT_FIELDS)
+    if current and unchanged and files == had:
         return current
     highest = message.versions.aggregate(highest=Max("number"))["highest"] or 0
-    return MessageVersion.objects.create(
+    version = MessageVersion.objects.create(
         message=message,
         number=highest + 1,
         created_by=by,
         **{name: content[name] for name in CONTENT_FIELDS},
     )
+    version.files.set(files)
+    return version

@@ -3,16 +3,17 @@
 import base64
 import binascii
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 import environ
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
 
 env = environ.Env()
 
@@ -187,6 +188,22 @@ def read_count(name: str, default: int) -> int:
     if not value.isascii() or not value.isdigit() or int(value) == 0:
         raise ImproperlyConfigured(f"{name} must be a whole number above 0, not {value!r}.")
     return int(value)
+
+
+def read_callable(name: str, default: str) -> Callable[..., Any] | None:
+    """What a dotted name such as package.module.function stands for; None where it is empty."""
+    path: str = env.str(name, default)
+    if not path:
+        return None
+    try:
+        found = import_string(path)
+    except Exception as error:  # whatever its module does
+        raise ImproperlyConfigured(
+            f"{name}={path!r} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+    if not callable(found):
+        raise ImproperlyConfigured(f"{name}={path!r} is not a function.")
+    return cast("Callable[..., Any]", found)
 
 
 def read_switch(name: str, *, default: bool = False) -> bool:

@@ -2,7 +2,7 @@
 
 from django.core.exceptions import ImproperlyConfigured
 
-from .environment import read_count, read_positive
+from .environment import read_callable, read_count, read_positive
 
 # --- Sending ---------------------------------------------------------------------------------
 # Deliveries in one batch, which is one Celery task.
@@ -32,3 +32,6 @@ MAILER_SMTP_TIMEOUT = read_positive("MAILER_SMTP_TIMEOUT", 60)
 MAILER_SMTP_DOT_TIMEOUT = read_positive("MAILER_SMTP_DOT_TIMEOUT", 600)
 # Seconds before a test message is tried again; whole ones, RabbitMQ delays by no other.
 MAILER_TEST_RETRY_SECONDS = read_count("MAILER_TEST_RETRY_SECONDS", 10)
+# What signs each message (DKIM): the dotted name of a function that takes the whole message as
+# bytes and returns it signed: [Signing](#signing).
+MAILER_SIGNER = read_callable("MAILER_SIGNER", "")

@@ -70,6 +70,10 @@ def test_a_missing_value_stops_the_start_and_is_named(name: str) -> None:
         ("MAILER_LEASE_SECONDS", "0"),
         ("MAILER_WINDOW_SIZE", "many"),
         ("MAILER_WINDOW_SIZE", "1001"),
+        ("MAILER_SIGNER", "sign"),
+        ("MAILER_SIGNER", "no_such_package.sign"),
+        ("MAILER_SIGNER", "email.message.nothing"),
+        ("MAILER_SIGNER", "email.charset.QP"),
         ("CELERY_TASK_ALWAYS_EAGER", "perhaps"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import Locator, Page, expect
 
-from mailer.models import Delivery, Mailing, Run, Suppression
+from mailer.models import Delivery, Mailing, MessageFile, Run, Suppression
 from mailer.tests.factories import make_mailing, make_message, make_relay, make_run
 from tests.system.inbox import Inbox
 from tests.system.processes import Site, wait_until
@@ -95,6 +95,21 @@ def test_a_run_explains_itself(page: Page, site: Site, inbox: Inbox, mailing: Ma
         expect(content).to_contain_text(words)
     if folder := os.environ.get("SCREENSHOTS"):
         page.screenshot(path=Path(folder) / "run.png", full_page=True)
+
+
+def test_an_image_is_attached_and_shown_by_the_html(page: Page, mailing: Mailing) -> None:
+    page.goto(f"/admin/mailer/message/{mailing.message_id}/change/")
+    files = page.locator("#files-group")
+    files.get_by_role("button", name="Add another File").click()
+    image = {"name": "logo.png", "mimeType": "image/png", "buffer": b"\x89PNG"}
+    page.set_input_files("#id_files-0-upload", files=[image])  # type: ignore[list-item]
+    page.select_option("#id_files-0-kind", "inline")
+    page.get_by_role("button", name="Save and continue editing").click()
+    expect(page.locator(".messagelist")).to_contain_text("the HTML has no cid:logo")
+    page.fill("#id_html", files.locator("code").inner_text())
+    page.get_by_role("button", name="Save and continue editing").click()
+    expect(page.locator(".messagelist")).not_to_contain_text("cid:logo")
+    assert MessageFile.objects.current().get().image_name == "logo"
 
 
 def test_no_page_breaks_the_content_security_policy(page: Page, mailing: Mailing) -> None:

@@ -21,6 +21,8 @@ CONTENT = {
     "reply_to": "",
     "html": "<p>Hello</p>\r\n<p>{{ name }}</p>\r\n",
     "text": "",
+    "files-TOTAL_FORMS": "0",
+    "files-INITIAL_FORMS": "0",
     "versions-TOTAL_FORMS": "0",
     "versions-INITIAL_FORMS": "0",
 }

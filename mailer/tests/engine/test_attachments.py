@@ -79,7 +79,11 @@ def test_a_run_encodes_its_files_once(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = Frame(FrameSpec(("N", "n@example.com"), "example.com"), files=[file])
     for text in ("one", "two"):
         data = frame.build(
-            Rendered("s", "", text), to_name="", to_address="r@a.example", uuid=uuid4(), date=NOW
+            Rendered("s", "", text).written(),
+            to_name="",
+            to_address="r@a.example",
+            uuid=uuid4(),
+            date=NOW,
         )
         assert file.entity in data
 
@@ -88,7 +92,11 @@ def test_images_that_no_html_shows_are_attached() -> None:
     image = encode_file(Attachment("logo.png", "image/png", b"x", "logo@mail.example"))
     frame = Frame(FrameSpec(("N", "n@example.com"), "example.com"), files=[image])
     data = frame.build(
-        Rendered("s", "", "t"), to_name="", to_address="r@a.example", uuid=uuid4(), date=NOW
+        Rendered("s", "", "t").written(),
+        to_name="",
+        to_address="r@a.example",
+        uuid=uuid4(),
+        date=NOW,
     )
     kinds = [part.get_content_type() for part in message_from_bytes(data).walk()]
     assert kinds == ["multipart/mixed", "text/plain", "image/png"]

@@ -84,7 +84,7 @@ class Draft:
             files=[encode_file(file) for file in self.files],
         )
         data = frame.build(
-            Rendered(self.subject, self.html, self.text),
+            Rendered(self.subject, self.html, self.text).written(),
             to_name=self.name,
             to_address=self.address,
             uuid=UUID(int=7),
