@@ -1,19 +1,25 @@
 """`make bench`, `make bench ONLY=name`: one line a figure, NAME value=… bar=… ok|short.
 
 Most are ratios to a peer or a limit that was measured in the same minute, because absolute rates
-move with the machine. A peer's own line has neither a bar nor a verdict. docs/performance.md keeps the last figures.
+move with the machine. A peer's own line has neither a bar nor a verdict. SIZE=1000000 is the
+audience of `expansion` and of the long run. docs/performance.md keeps the last figures.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
 
-from bench import distance, throughput
+from bench import distance, expansion, long_run, throughput
 from bench.figures import Figure
 from bench.postfix import MissingToolError
+
+
+def size(default: int) -> int:
+    return int(os.environ.get("SIZE") or default)
 
 
 # Those that are measured together stand together.
@@ -23,6 +29,12 @@ FIGURES: dict[tuple[str, ...], Callable[[], list[Figure]]] = {
     ),
     ("run_embedded",): lambda: throughput.measure("embedded", bar=0.5),
     ("far_away",): lambda: [distance.measure(bar=3.5)],
+    ("expansion", "expansion_memory"): lambda: expansion.measure(
+        size(1_000_000), bar=15, memory_bar=1.05
+    ),
+    ("cost_per_message", "memory", "memory_growth"): lambda: long_run.measure(
+        size(200_000), cost_bar=1.2, memory_bar=150, growth_bar=1.05
+    ),
 }
 
 
