@@ -30,7 +30,8 @@ test: venv-dev ## run all tests; the last line says what was not run
 check: venv-dev ## lint, types, layers, production settings, migrations, tables, locked requirements
 	@$(VENV) scripts/check.py
 
-bench: venv-dev ## measure against peers, a line each (ONLY=name)
+bench: venv-dev ## measure against peers, a line each (ONLY=name SIZE=1000000)
+	@export VENV_FOLDER=bench/.venv; $(MAKE_VENV) requirements-bench.txt
 	@$(VENV) -m bench $(ONLY)
 
 lock: venv-dev ## compile requirements*.in anew

@@ -8,19 +8,25 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """`value` and `bar` in the same unit; most are ratios to a peer in the same run."""
+    """`value` and `bar` in the same unit; most are ratios to a peer in the same run.
+
+    A peer's own figure has no bar.
+    """
 
     name: str
     value: float
-    bar: float
+    bar: float | None = None
     detail: str = ""
     good: Literal["high", "low"] = "high"
 
     @property
-    def is_ok(self) -> bool:
-        return self.value >= self.bar if self.good == "high" else self.value <= self.bar
+    def verdict(self) -> Literal["ok", "short", ""]:
+        if self.bar is None:
+            return ""
+        cleared = self.value >= self.bar if self.good == "high" else self.value <= self.bar
+        return "ok" if cleared else "short"
 
     def __str__(self) -> str:
-        verdict = "ok" if self.is_ok else "short"
-        line = f"{self.name} value={self.value:.2f} bar={self.bar:g} {verdict}"
+        bar = "-" if self.bar is None else f"{self.bar:g}"
+        line = f"{self.name} value={self.value:.2f} bar={bar} {self.verdict}".rstrip()
         return f"{line} ({self.detail})" if self.detail else line

@@ -58,4 +58,5 @@ async def main(port: int, target: int, round_trip: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))
+    with suppress(KeyboardInterrupt):
+        asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))

@@ -3,41 +3,64 @@
 from __future__ import annotations
 
 import statistics
-import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
-from bench import postfix
+from bench import peers, postfix
 from bench.figures import Figure
 from bench.site import Kind, Site, site
 
 RECIPIENTS = 50_000
 ROUNDS = 3
 PROCESSES = 2
+NAMES: dict[Kind, str] = {"servers": "run_on_servers", "embedded": "run_embedded"}
 
 
-def measure(kind: Kind, *, bar: float) -> Figure:
-    """Messages a second from the start of a run to its last record, as a part of S5's."""
-    ratios, rates = [], []
-    with postfix.sink() as port, site(kind, relay=f"smtp://127.0.0.1:{port}") as made:
+def measure(kind: Kind, *, bar: float) -> list[Figure]:
+    """Messages a second of a run, as a part of S5's; on servers, those of its peers as well."""
+    with (
+        postfix.sink() as port,
+        (peers.beside if kind == "servers" else alone)(port) as others,
+        site(kind, relay=f"smtp://127.0.0.1:{port}") as made,
+    ):
         made.run("-m", "bench.world", str(RECIPIENTS))
         made.start_all(processes=PROCESSES)
-        for _ in range(ROUNDS):
-            limit = postfix.measure_source(port)
-            rates.append(send(made))
-            ratios.append(rates[-1] / limit)
-    detail = f"{statistics.median(rates):.0f} messages a second, {PROCESSES} processes"
-    name = {"servers": "run_on_servers", "embedded": "run_embedded"}[kind]
-    return Figure(name, statistics.median(ratios), bar, detail)
+        made.finish(made.start_mailing("Bench few"))  # all are up, and none is measured starting
+        ways = {NAMES[kind]: lambda: send(made), **others}
+        limits, rates = interleave(lambda: postfix.measure_source(port), ways)
+    return [
+        Figure(
+            name,
+            statistics.median(
+                rate / limit for rate, limit in zip(rates[name], limits, strict=True)
+            ),
+            None if name in others else bar,
+            f"{statistics.median(rates[name]):.0f} messages a second",
+        )
+        for name in ways
+    ]
+
+
+@contextmanager
+def alone(_port: int) -> Iterator[dict[str, Callable[[], float]]]:
+    yield {}
+
+
+def interleave(
+    measure_limit: Callable[[], float], ways: dict[str, Callable[[], float]]
+) -> tuple[list[float], dict[str, list[float]]]:
+    """Round by round the limit and each of the ways, for the machine's speed moves."""
+    limits, rates = [], {name: list[float]() for name in ways}
+    for _ in range(ROUNDS):
+        limits.append(measure_limit())
+        for name, measure_way in ways.items():
+            rates[name].append(measure_way())
+    return limits, rates
 
 
 def send(made: Site) -> float:
-    """Send the mailing once; messages a second. Raises RuntimeError if one did not arrive."""
-    run = int(made.run("manage.py", "start_mailing", "Bench"))
-    while (report := made.report(run))["state"] != "finished":
-        if report["state"] not in {"scheduled", "preparing", "sending"}:
-            raise RuntimeError(f"run {run}: {report}")
-        time.sleep(0.5)
-    if report["by_state"].get("sent") != RECIPIENTS:
-        raise RuntimeError(f"run {run}: {report['by_state']}")
+    """Send the mailing once; messages a second from its start to its last record."""
+    report = made.finish(made.start_mailing("Bench"))
     took = datetime.fromisoformat(report["finished"]) - datetime.fromisoformat(report["started"])
-    return RECIPIENTS / took.total_seconds()
+    return float(report["total"]) / took.total_seconds()

@@ -1,10 +1,22 @@
-"""Run in a site's environment: a mailing named "Bench" to so many people. Prints nothing."""
+"""Run in a site's environment, which must be empty: mailings to so many people. Prints nothing.
+
+"Bench" goes to all of them, "Bench few" to the first 10,000. Beside them stand some who have left
+the list, and some whose address is suppressed, as on any list that has been in use for a while.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
 
 import django
+
+FEW = 10_000
+LEFT = 50  # one in so many more has left
+SUPPRESSED = 100  # one in so many more is suppressed
 
 HTML = (
     "<html><body><h1>Dear {{ name }}</h1>\n"
@@ -16,39 +28,86 @@ TEXT = (
     + "Lorem ipsum dolor sit amet, consectetur adipiscing.\n" * 38
     + "\nSee you in {{ city }}.\n"
 )
+SUBJECT = "News for {{ name }}"
+CITIES = ("台北", "Zürich", "São Paulo", "Nairobi", "Łódź", "Boston")
+COLUMNS = (
+    "address", "address_key", "domain", "name", "language", "time_zone", "attributes",
+    "created_at", "updated_at",
+)  # fmt: skip
+
+_SUBSCRIBE = """
+INSERT INTO mailer_subscription (list_id, recipient_id, state, created_at, changed_at)
+SELECT %s, id, CASE WHEN id > %s AND id <= %s THEN 'unsubscribed' ELSE 'subscribed' END,
+    created_at, updated_at
+FROM mailer_recipient WHERE id <= %s ORDER BY id"""
+_SUPPRESS = """
+INSERT INTO mailer_suppression (address_key, address, reason, detail, created_at)
+SELECT address_key, address, 'hard_bounce', '', created_at FROM mailer_recipient WHERE id > %s"""
 
 
-def main(recipients: int) -> None:
-    from django.db import transaction
+def main(people: int) -> None:
+    from django.db import connection, transaction
 
-    from mailer.models import Mailing, MailingList, Message, Recipient, Relay, Subscription
+    left = people // LEFT
+    everybody = people + left + people // SUPPRESSED
+    with transaction.atomic(), connection.cursor() as cursor:
+        _write(cursor, _rows(everybody))
+        all_of_them, few = _make_mailing("Bench"), _make_mailing("Bench few")
+        # The rows of an empty installation are numbered from 1.
+        cursor.execute(_SUBSCRIBE, [all_of_them, people, people + left, everybody])
+        cursor.execute(_SUBSCRIBE, [few, FEW, FEW, min(FEW, people)])
+        cursor.execute(_SUPPRESS, [people + left])
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("VACUUM ANALYZE")  # a server in use has done so
+
+
+def _rows(count: int) -> Iterator[tuple[object, ...]]:
+    from django.conf import settings
+
+    from mailer.addresses import Normal, hash_address
+
+    now = datetime.now(UTC).replace(tzinfo=None).isoformat(" ")
+    for number in range(1, count + 1):
+        domain = f"a{number % 50}.example"
+        address = f"person{number}@{domain}"
+        key = hash_address(Normal(address, domain), key=settings.ADDRESS_KEY)
+        attributes = {"city": CITIES[number % len(CITIES)], "customer": str(number), "plan": "gold"}
+        yield (
+            address, key, domain, f"Zoë Person {number}", "en", "Asia/Taipei",
+            json.dumps(attributes, ensure_ascii=False), now, now,
+        )  # fmt: skip
+
+
+def _write(cursor: Any, rows: Iterator[tuple[object, ...]]) -> None:
+    """COPY, or what comes near it on SQLite."""
+    from django.db import connection
+
+    columns = ", ".join(COLUMNS)
+    if connection.vendor == "postgresql":
+        with cursor.copy(f"COPY mailer_recipient ({columns}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+    else:
+        values = ", ".join("%s" for _ in COLUMNS)
+        cursor.executemany(f"INSERT INTO mailer_recipient ({columns}) VALUES ({values})", rows)
+
+
+def _make_mailing(name: str) -> int:
+    """A mailing to a list of its own, both of this name; the list's id."""
+    from mailer.models import Mailing, MailingList, Message, Relay
     from mailer.services.writing import save_version
 
-    with transaction.atomic():
-        people = MailingList.objects.create(name="Bench", slug="bench")
-        for first in range(0, recipients, 5000):
-            rows = [
-                Recipient(
-                    name=f"Zoë Person {number}",
-                    attributes={"city": "台北", "customer": str(number)},
-                )
-                for number in range(first, min(first + 5000, recipients))
-            ]
-            for number, row in enumerate(rows, first):
-                row.set_address(f"person{number}@a{number % 50}.example")
-            made = Recipient.objects.bulk_create(rows)
-            Subscription.objects.bulk_create(
-                Subscription(list=people, recipient=row) for row in made
-            )
-        message = Message.objects.create(name="Bench")
-        content = {
-            "subject": "News for {{ name }}", "html": HTML, "text": TEXT,
-            "from_name": "News", "from_address": "news@example.com", "reply_to": "",
-        }  # fmt: skip
-        save_version(message, content, by=None)
-        relay = Relay.objects.create(name="Sink", from_environment=True)
-        mailing = Mailing.objects.create(name="Bench", message=message, relay=relay)
-        mailing.lists.set([people])
+    people = MailingList.objects.create(name=name, slug=name.lower().replace(" ", "-"))
+    message = Message.objects.create(name=name)
+    content = {
+        "subject": SUBJECT, "html": HTML, "text": TEXT,
+        "from_name": "News", "from_address": "news@example.com", "reply_to": "",
+    }  # fmt: skip
+    save_version(message, content, by=None)
+    relay, _ = Relay.objects.get_or_create(name="Sink", from_environment=True)
+    Mailing.objects.create(name=name, message=message, relay=relay).lists.set([people])
+    return people.pk
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCKS = ("requirements", "requirements-dev")
+LOCKS = ("requirements", "requirements-dev", "requirements-bench")
 COMPILE = (
     *("pip", "compile", "-q", "--universal", "--python-version", "3.11"),
     # Where packages come from is each machine's own affair.

@@ -3,7 +3,7 @@
 # ruff: noqa
 """Make .venv hold what the requirements files say: `make_venv.py requirements.txt ...`.
 
-Does nothing when it does already. What a run that was cut short left behind, the next one mends.
+VENV_FOLDER names another folder than .venv. Does nothing when it does already. What a run that was cut short left behind, the next one mends.
 """
 
 import hashlib
@@ -15,7 +15,8 @@ import time
 NEEDED = (3, 11)
 NEWEST = (3, 15)  # looked for up to this one, to name one that is there
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-VENV = os.path.join(ROOT, ".venv")
+FOLDER = os.environ.get("VENV_FOLDER") or ".venv"
+VENV = os.path.join(ROOT, FOLDER)
 VENV_PYTHON = os.path.join(VENV, "bin", "python")
 # Written last: for each requirements file that is installed, what it was.
 STAMP = os.path.join(VENV, "installed.txt")
@@ -108,7 +109,7 @@ def make():
 
 
 def install(files):
-    print("Installing %s into .venv (a minute or so, once) ..." % " and ".join(files))
+    print("Installing %s into %s (a minute or so, once) ..." % (" and ".join(files), FOLDER))
     sys.stdout.flush()
     began = time.time()
     if os.path.exists(STAMP):

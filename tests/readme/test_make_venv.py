@@ -16,14 +16,20 @@ from tests.readme.checkout import ROOT, clean_environment
 SCRIPT = ROOT / "scripts" / "make_venv.py"
 
 
-@pytest.fixture
-def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The script, at work in a folder of its own that asks for nothing."""
+def load() -> ModuleType:
     spec = importlib.util.spec_from_file_location("make_venv", SCRIPT)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script, at work in a folder of its own that asks for nothing."""
+    monkeypatch.delenv("VENV_FOLDER", raising=False)
+    module = load()
     monkeypatch.setattr(module, "ROOT", str(tmp_path))
     monkeypatch.setattr(module, "VENV", str(tmp_path / ".venv"))
     monkeypatch.setattr(module, "VENV_PYTHON", str(tmp_path / ".venv" / "bin" / "python"))
@@ -106,6 +112,13 @@ def test_it_installs_once_and_again_when_a_file_changed(
     (tmp_path / "requirements.txt").write_text("# changed\n")
     script.main(["requirements.txt"])
     assert len(installed) == 3
+
+
+def test_another_folder_has_a_stamp_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VENV_FOLDER", "bench/.venv")
+    script = load()
+    assert str(ROOT / "bench" / ".venv" / "installed.txt") == script.STAMP
+    assert script.describe("requirements.txt").endswith(str(ROOT / "bench" / ".venv"))
 
 
 def test_a_half_made_one_is_made_anew(
