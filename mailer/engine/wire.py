@@ -10,6 +10,7 @@ import ssl
 import time
 
 _REPLY_LIMIT = 65536  # octets of all lines; RFC 5321 §4.5.3.1.5 asks for 512 a line
+_RECORD = 16_384  # octets in a TLS record (RFC 8446 §5.1)
 _USUAL = {b"250 ": 250, b"354 ": 354}  # replies of one line, as nearly all are
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 
@@ -47,9 +48,11 @@ class Wire(smtplib.SMTP):
         """Write all of it within `patience` seconds. Raises OSError."""
         rest = memoryview(s.encode("ascii") if isinstance(s, str) else s)
         self.sent, deadline = 0, time.monotonic() + self.patience
+        # OpenSSL says nothing of the records that left before the one that did not.
+        at_once = _RECORD if isinstance(self.sock, ssl.SSLSocket) else len(rest)
         while rest:
             self._set_timeout(deadline - time.monotonic())
-            count = self.sock.send(rest)
+            count = self.sock.send(rest[:at_once])
             self.sent += count
             rest = rest[count:]
 
