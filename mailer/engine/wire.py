@@ -26,6 +26,8 @@ class Wire(smtplib.SMTP):
         super().__init__(local_hostname=helo_name)
         self.patience = patience
         self.sent = 0  # octets of the last send() that may have left
+        self.heard_at = 0.0  # monotonic, when something last arrived
+        self.round_trip = float("inf")  # seconds of the fastest EHLO
         self._unread = b""
         self._timeout = 0.0
         self.sock: socket.socket = open_socket
@@ -84,6 +86,7 @@ class Wire(smtplib.SMTP):
             if not received:
                 raise ConnectionResetError("the relay closed the connection")
             self._unread += received
+            self.heard_at = time.monotonic()
         line, self._unread = self._unread[:end], self._unread[end + 1 :]
         return line.rstrip(b"\r")
 
@@ -103,6 +106,7 @@ class Wire(smtplib.SMTP):
         self._timeout = 0.0
         try:
             self._unread = self.sock.recv(16_384)
+            self.heard_at = time.monotonic()
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return False  # a TLS record without data, such as a session ticket
         except OSError:
