@@ -17,6 +17,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "run_on_servers": lambda: throughput.measure("servers", bar=0.8),
     "run_embedded": lambda: throughput.measure("embedded", bar=0.5),
     "far_away": lambda: distance.measure(bar=3.5),
+    "far_away_chunking": lambda: distance.measure(chunking=True, bar=10),
 }
 
 
