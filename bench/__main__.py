@@ -29,6 +29,7 @@ FIGURES: dict[tuple[str, ...], Callable[[], list[Figure]]] = {
     ),
     ("run_embedded",): lambda: throughput.measure("embedded", bar=0.5),
     ("far_away",): lambda: [distance.measure(bar=3.5)],
+    ("far_away_chunking",): lambda: [distance.measure(chunking=True, bar=10)],
     ("expansion", "expansion_memory"): lambda: expansion.measure(
         size(1_000_000), bar=15, memory_bar=1.05
     ),

@@ -8,6 +8,7 @@ import time
 from uuid import UUID
 
 from bench import postfix
+from bench.chunking_sink import chunking_sink
 from bench.figures import Figure
 from bench.slow_line import slow_line
 from bench.world import HTML, TEXT
@@ -21,20 +22,22 @@ ROUNDS = 3
 SENDER = "news@example.com"
 
 
-def measure(*, bar: float) -> Figure:
+def measure(*, chunking: bool = False, bar: float) -> Figure:
     """Messages a second of one connection, as so many times smtplib's."""
     frame = Frame(FrameSpec(("News", SENDER), "example.com"))
     composer = Composer(
         frame, compile_content(Content("News", HTML, TEXT)), envelope_sender=lambda _: SENDER
     )
     times, rates = [], []
-    with postfix.sink() as port, slow_line(port, round_trip=ROUND_TRIP) as far:
+    sink = chunking_sink if chunking else postfix.sink
+    with sink() as port, slow_line(port, round_trip=ROUND_TRIP) as far:
         for _ in range(ROUNDS):
             peer = measure_smtplib(far, composer, messages=50)
             rates.append(measure_sender(far, composer, messages=200))
             times.append(rates[-1] / peer)
     detail = f"{statistics.median(rates):.0f} messages a second at {ROUND_TRIP * 1000:g} ms"
-    return Figure("far_away", statistics.median(times), bar, detail)
+    name = "far_away_chunking" if chunking else "far_away"
+    return Figure(name, statistics.median(times), bar, detail)
 
 
 def measure_sender(port: int, composer: Composer, *, messages: int) -> float:

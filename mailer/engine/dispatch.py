@@ -90,10 +90,16 @@ class Dispatch:
         """Nothing of it was accepted, and nothing was said about it: it may be sent again."""
         self._waiting.appendleft(message)
 
-    def settle(self, message: Outgoing, conversation: Conversation) -> None:
-        """Note how a message's conversation ended, and what that says about the relay."""
+    def settle(
+        self, message: Outgoing, conversation: Conversation, *, counted: bool = False
+    ) -> None:
+        """Note how a message's conversation ended, and what that says about the relay.
+
+        `counted`: it ended with a break that another message has been settled with already.
+        """
         verdict = judge(conversation)
-        self._watch(conversation, verdict)
+        if not counted:
+            self._watch(conversation, verdict)
         if verdict.outcome is Outcome.UNTRIED:
             self.put_back(message)
             return

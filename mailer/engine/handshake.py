@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import smtplib
 import socket
+import time
 
 from mailer.engine.conversation import Stage
 from mailer.engine.exchange import ask, broken, expect, unusable
@@ -35,8 +36,10 @@ def open_wire(relay: RelayAddress) -> Wire:
 
 
 def _greet(wire: Wire, stage: Stage) -> None:
+    begun = time.monotonic()
     try:
         code, text = wire.ehlo()
+        wire.round_trip = min(wire.round_trip, time.monotonic() - begun)
         if code in (500, 502):  # a server older than extensions (RFC 5321 §3.2)
             code, text = wire.helo()
     except (OSError, smtplib.SMTPException) as error:

@@ -17,7 +17,7 @@ class KeptConnections:
     def __init__(self, *, idle_seconds: float = IDLE_SECONDS) -> None:
         self._idle_seconds = idle_seconds
         self._idle: list[tuple[float, Connection]] = []
-        self._liars: set[RelayAddress] = set()  # relays whose PIPELINING was not true
+        self._distrusted: dict[RelayAddress, set[str]] = {}  # what relays offer and cannot do
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
 
@@ -28,15 +28,11 @@ class KeptConnections:
                 if connection.relay == relay:
                     del self._idle[index]
                     return connection
-        connection = Connection(relay)
-        connection.distrusted = relay in self._liars
-        return connection
+            return Connection(relay, self._distrusted.setdefault(relay, set()))
 
     def give(self, connection: Connection) -> None:
         """Keep it for the next, or for a while."""
         with self._lock:
-            if connection.distrusted:
-                self._liars.add(connection.relay)
             if connection.is_open:
                 self._idle.append((time.monotonic() + self._idle_seconds, connection))
                 self._wake_later()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Sequence
 
 from mailer.engine.composer import (
@@ -16,6 +17,7 @@ from mailer.engine.conversation import Break, Conversation, Stage
 from mailer.engine.dispatch import Dispatch, RelayTrouble
 from mailer.engine.pace import Pace
 from mailer.engine.smtp import Connection
+from mailer.engine.stream import Stream
 
 MESSAGES_A_CONNECTION = 1000  # then a new one: some relays refuse more, and say so late
 
@@ -33,7 +35,7 @@ class Lane:
         self._pace = pace
         self.ready = threading.Event()  # it was opened, or cannot be
         self._ahead: Composed | None = None  # composed while the relay was busy
-        self._given: Composed | None = None  # its text may have left
+        self._given: deque[Composed] = deque()  # whose text may have left
 
     def run(self, others: Sequence[Lane]) -> None:
         """Send until there is no more. Raises what is a mistake of ours, with every message that
@@ -41,6 +43,9 @@ class Lane:
         try:
             text: Composed | None = None
             while True:
+                if self._may_stream():
+                    self._stream(text)
+                    text = None
                 following = self._choose(text, others)
                 if text is None and following is None:
                     return
@@ -51,9 +56,9 @@ class Lane:
         except BaseException as error:
             self._dispatch.stop()
             self.connection.close()
-            if self._given is not None:
-                self._dispatch.doubt(self._given.message, error)
-                self._given = None
+            for composed in self._given:
+                self._dispatch.doubt(composed.message, error)
+            self._given.clear()
             raise
         finally:
             self.ready.set()
@@ -76,7 +81,8 @@ class Lane:
         """Write, compose the next while the relay works, read; whose text the relay waits for."""
         connection = self.connection
         fresh = connection.transactions == 0
-        self._given = text
+        if text is not None:
+            self._given.append(text)
         connection.write(
             text.transaction if text else None, following.transaction if following else None
         )
@@ -87,7 +93,7 @@ class Lane:
         turn = connection.read()
         if text is not None and turn.text is not None:
             self._dispatch.settle(text.message, turn.text)
-        self._given = None
+        self._given.clear()
         if following is None:
             return None
         if turn.untouched or (turn.refusal and not fresh and _found_dead(turn.refusal)):
@@ -97,6 +103,45 @@ class Lane:
         else:
             return following
         return None
+
+    def _may_stream(self) -> bool:
+        return self.connection.streams and self._pace.is_free and self._dispatch.goes_on()
+
+    def _stream(self, text: Composed | None) -> None:
+        """Message behind message, as many as the line holds; ends with none on the way."""
+        stream = Stream(self.connection)
+        if text is not None and text.transaction is not None:
+            self._given.append(text)
+            stream.finish(text.transaction)
+        while True:
+            while (composed := self._offer(stream)) is not None and composed.transaction:
+                self._given.append(composed)
+                stream.push(composed.transaction)
+            if not self._given:
+                return
+            self._settle_oldest(stream)
+
+    def _offer(self, stream: Stream) -> Composed | None:
+        """The next message, if there is room for it on the line."""
+        while stream.has_room() and self.connection.transactions < MESSAGES_A_CONNECTION:
+            composed = self._next()
+            if composed is None:
+                return None
+            if self._build(composed) and composed.transaction:
+                if stream.has_room(len(composed.transaction.data)):
+                    return composed
+                self._ahead = composed
+                return None
+        return None
+
+    def _settle_oldest(self, stream: Stream) -> None:
+        composed, counted = self._given[0], stream.has_blamed
+        conversation = stream.pull()
+        if conversation is None or _found_dead(conversation):
+            self._dispatch.put_back(composed.message)
+        else:
+            self._dispatch.settle(composed.message, conversation, counted=counted)
+        self._given.popleft()
 
     def _looks_ahead(self) -> bool:
         """Whether an envelope may go out behind a text: not where its own text would have to wait

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import smtplib
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -10,17 +11,19 @@ from mailer.engine.conversation import Break, Conversation, Stage
 from mailer.engine.exchange import EndedError, broken, conclude, hear, unasked
 from mailer.engine.handshake import open_wire
 from mailer.engine.relay import RelayAddress
-from mailer.engine.transaction import Transaction, stuff_dots
+from mailer.engine.transaction import Transaction
 from mailer.engine.wire import Wire
 
 _DOT = b".\r\n"
 _RSET = b"RSET\r\n"
+FAR_AWAY = 0.002  # seconds of round trip from which on CHUNKING pays
+_RESTED = 1.0  # seconds of silence after which a relay may be about to hang up
 _LONG_TEXT = 65_536  # octets; a relay may well refuse such a one before its end
 _WRITTEN = (None, None, None)
-_STEPS = ((Stage.MAIL, 2), (Stage.RCPT, 2), (Stage.DATA, 3))  # with the reply each hopes for
+_STAGES = (Stage.MAIL, Stage.RCPT, Stage.DATA)
 _LIES = (Break.TIMED_OUT, Break.GARBAGE)  # replies fewer or other than the commands
-_MIXED_UP = Conversation(
-    Stage.DOT, None, Break.GARBAGE, "the relay offers PIPELINING, but does not answer each command"
+MIXED_UP = Conversation(
+    Stage.DOT, None, Break.GARBAGE, "the relay does not answer each command with one reply"
 )
 
 
@@ -42,14 +45,19 @@ class Connection:
 
     In turns of write() and read(). Where the relay offers PIPELINING (RFC 2920), a turn carries
     the text of one transaction and the envelope of the next; else it carries one of the two.
+    Where CHUNKING (RFC 3030) is offered too and pays, DATA is a BDAT, the dot a BDAT LAST; a
+    connection on which that went well takes a Stream.
+
+    `distrusted`: the extensions that the relay offers in vain. Its connections share them.
     """
 
-    def __init__(self, relay: RelayAddress) -> None:
+    def __init__(self, relay: RelayAddress, distrusted: set[str] | None = None) -> None:
         self.relay = relay
         self.eight_bit = False  # it takes 8bit bodies (RFC 6152)
         self.smtputf8 = False  # it takes non-ASCII local parts (RFC 6531)
         self.pipelines = False  # a text and an envelope may share a turn
-        self.distrusted = False  # its PIPELINING turned out not to be true
+        self.chunks = False  # the text travels in chunks of known length
+        self.distrusted = set() if distrusted is None else distrusted
         self.transactions = 0  # begun since it was opened
         self._wire: Wire | None = None
         self._lead = b""  # has to be said before the next envelope
@@ -66,6 +74,18 @@ class Connection:
         """Whether the connection is open and the relay has not spoken or closed since."""
         return self._wire is not None and not self._wire.has_spoken()
 
+    @property
+    def streams(self) -> bool:
+        """Whether a transaction may follow another whole: the relay has shown that it counts the
+        octets and answers each command, and is awake."""
+        return (
+            self._wire is not None
+            and self.chunks
+            and self._proven
+            and "chunking" not in self.distrusted
+            and time.monotonic() - self._wire.heard_at < _RESTED
+        )
+
     def open(self) -> Conversation | None:
         """Connect, greet, secure, log in. None when ready, else where and how it ended."""
         self.close()
@@ -75,7 +95,10 @@ class Connection:
             return ended.conversation
         self.eight_bit = wire.has_extn("8bitmime")
         self.smtputf8 = self.eight_bit and wire.has_extn("smtputf8")
-        self.pipelines = wire.has_extn("pipelining") and not self.distrusted
+        self.pipelines = self._trusts(wire, "pipelining")
+        self.chunks = (
+            self.pipelines and self._trusts(wire, "chunking") and wire.round_trip > FAR_AWAY
+        )
         return None
 
     def write(self, text: Transaction | None, envelope: Transaction | None) -> None:
@@ -83,13 +106,13 @@ class Connection:
 
         read() has to follow; it also tells what went wrong in here.
         """
-        wire = self._opened()
+        wire = self.opened()
         if text and envelope and not self.pipelines:
             raise RuntimeError("without PIPELINING a turn is a text or an envelope")
         self._text, self._envelope, self._failed = text, envelope, None
         body = b""
         if text:
-            body, self._lead = stuff_dots(text.data), _DOT
+            body, self._lead = text.text(chunked=self.chunks)
             if wire.has_more:  # it refused before the text: surely not accepted
                 self._failed = unasked(wire, Stage.BODY)
                 return
@@ -97,7 +120,7 @@ class Connection:
         if envelope:
             self.transactions += 1
             if self.pipelines:
-                commands = b"".join(envelope.commands(eight_bit=self.eight_bit))
+                commands = b"".join(self._commands(envelope))
         try:
             if len(body) > _LONG_TEXT:
                 wire.send(body)
@@ -114,7 +137,7 @@ class Connection:
 
     def read(self) -> Turn:
         """What the relay says to what was written. The connection may be closed afterwards."""
-        wire = self._opened()
+        wire = self.opened()
         if self._failed:
             return self._end(self._failed)
         lead, self._lead = self._lead, b""
@@ -152,22 +175,33 @@ class Connection:
         self._proven = False
         self.transactions = 0
 
-    def _opened(self) -> Wire:
+    def opened(self) -> Wire:
+        """The wire. Raises RuntimeError where there is none: a mistake of ours."""
         if self._wire is None:
             raise RuntimeError("the connection is not open")
         return self._wire
+
+    def _trusts(self, wire: Wire, extension: str) -> bool:
+        return wire.has_extn(extension) and extension not in self.distrusted
+
+    def _distrust(self) -> None:
+        self.distrusted.add("chunking" if self.chunks else "pipelining")
+
+    def _commands(self, envelope: Transaction) -> tuple[bytes, bytes, bytes]:
+        return envelope.commands(eight_bit=self.eight_bit, chunked=self.chunks)
 
     def _hear_envelope(
         self, wire: Wire, envelope: Transaction
     ) -> tuple[Conversation | None, Conversation | None]:
         """The first refusal, and what ended the connection; None where there was none."""
         pipelined = self.pipelines
-        commands = _WRITTEN if pipelined else envelope.commands(eight_bit=self.eight_bit)
+        commands = _WRITTEN if pipelined else self._commands(envelope)
         refusal: Conversation | None = None
-        for (stage, hoped), command in zip(_STEPS, commands, strict=True):
-            said = hear(wire, stage, command, hoped=hoped)
+        for stage, command in zip(_STAGES, commands, strict=True):
+            waits = stage is Stage.DATA and not self.chunks
+            said = hear(wire, stage, command, hoped=3 if waits else 2)
             if said is None:
-                if refusal and stage is Stage.DATA:
+                if refusal and waits:
                     self._lead = _DOT  # it waits for a text to nobody (RFC 2920 §3.1)
                 continue
             refusal = refusal or said
@@ -185,22 +219,32 @@ class Connection:
         refusal: Conversation | None,
         end: Conversation | None,
     ) -> Turn:
-        """Doubt the replies of a relay that has not shown yet that its PIPELINING is true."""
+        """Doubt the replies of a relay that has not shown yet that what it offers is true."""
         doubtful = self.pipelines and not self._proven
         lied = doubtful and (end.broken in _LIES if end else wire.has_spoken())
+        if doubtful and self.chunks and not text and refusal:
+            # A word it never heard of, and a header that it took for another. Nothing is accepted.
+            lied = lied or _refuses_for_good(refusal, Stage.DATA)
         if end or lied:
             self.close()
         if lied:
-            self.distrusted = True
-            return Turn(text and _MIXED_UP, untouched=True)
+            self._distrust()
+            return Turn(text and MIXED_UP, untouched=True)
         self._proven = self._proven or (text is not None and end is None)
         return Turn(text, refusal)
 
     def _end(self, conversation: Conversation) -> Turn:
         """The connection is over before the relay came to the envelope."""
-        if self._text and self._envelope and not self._proven and conversation.broken in _LIES:
-            self.distrusted = True  # it may have taken the envelope for more of the text
+        # It may have choked on the chunk, or taken the envelope for more of the text.
+        choked = self.chunks or (self._envelope and conversation.broken in _LIES)
+        if choked and self._text and not self._proven and conversation.broken:
+            self._distrust()
         self.close()
         if not self._text:
             return Turn(refusal=conversation)
         return Turn(conversation, untouched=self._envelope is not None)
+
+
+def _refuses_for_good(refusal: Conversation, stage: Stage) -> bool:
+    """Whether it is 5xx, or a break, at that stage."""
+    return refusal.stage is stage and (refusal.reply is None or refusal.reply.code >= 500)

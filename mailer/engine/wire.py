@@ -10,6 +10,7 @@ import ssl
 import time
 
 _REPLY_LIMIT = 65536  # octets of all lines; RFC 5321 §4.5.3.1.5 asks for 512 a line
+_RECORD = 16_384  # octets in a TLS record (RFC 8446 §5.1)
 _USUAL = {b"250 ": 250, b"354 ": 354}  # replies of one line, as nearly all are
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 
@@ -25,6 +26,8 @@ class Wire(smtplib.SMTP):
         super().__init__(local_hostname=helo_name)
         self.patience = patience
         self.sent = 0  # octets of the last send() that may have left
+        self.heard_at = 0.0  # monotonic, when something last arrived
+        self.round_trip = float("inf")  # seconds of the fastest EHLO
         self._unread = b""
         self._timeout = 0.0
         self.sock: socket.socket = open_socket
@@ -47,9 +50,11 @@ class Wire(smtplib.SMTP):
         """Write all of it within `patience` seconds. Raises OSError."""
         rest = memoryview(s.encode("ascii") if isinstance(s, str) else s)
         self.sent, deadline = 0, time.monotonic() + self.patience
+        # OpenSSL says nothing of the records that left before the one that did not.
+        at_once = _RECORD if isinstance(self.sock, ssl.SSLSocket) else len(rest)
         while rest:
             self._set_timeout(deadline - time.monotonic())
-            count = self.sock.send(rest)
+            count = self.sock.send(rest[:at_once])
             self.sent += count
             rest = rest[count:]
 
@@ -81,6 +86,7 @@ class Wire(smtplib.SMTP):
             if not received:
                 raise ConnectionResetError("the relay closed the connection")
             self._unread += received
+            self.heard_at = time.monotonic()
         line, self._unread = self._unread[:end], self._unread[end + 1 :]
         return line.rstrip(b"\r")
 
@@ -100,6 +106,7 @@ class Wire(smtplib.SMTP):
         self._timeout = 0.0
         try:
             self._unread = self.sock.recv(16_384)
+            self.heard_at = time.monotonic()
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return False  # a TLS record without data, such as a session ticket
         except OSError:

@@ -14,6 +14,8 @@ from typing import Self
 DROP = b"<drop>"  # instead of a reply: close
 HANG = b"<hang>"  # instead of a reply: say nothing until released
 
+CHUNKING = b"250-scripted.test\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 8BITMIME"
+
 Answer = bytes | Callable[[bytes, int], bytes]  # a reply, or what makes one of (line, how many)
 
 _USUAL: Mapping[str, bytes] = {
@@ -26,7 +28,8 @@ _USUAL: Mapping[str, bytes] = {
     "rcpt": b"250 2.1.5 ok",
     "data": b"354 go ahead",
     "body": b"",  # said before the final dot has come
-    "dot": b"250 2.0.0 queued",
+    "bdat": b"250 2.0.0 octets received",  # to a chunk that is not the last
+    "dot": b"250 2.0.0 queued",  # and to the last
     "rset": b"250 2.0.0 flushed",
     "quit": b"221 2.0.0 bye",
     "other": b"500 5.5.2 not known",
@@ -50,6 +53,10 @@ class ScriptedSMTP:
     tls: ssl.SSLContext | None = None
     implicit_tls: bool = False
     accepts_dropped: bool = True  # whether a message counts as accepted if the reply is withheld
+    speaks_bdat: bool = True  # else it takes what follows one for commands
+    lingers: bool = True  # else a close may cost replies that are on their way (TCP's RST)
+    hangs_up: bool = True  # after a 421
+    forgets: bool = False  # throws away what comes behind a text
     data_to_nobody: bool = False  # answers 354 where every recipient was refused (RFC 2920 §3.1)
 
     def __post_init__(self) -> None:
@@ -108,6 +115,11 @@ class ScriptedSMTP:
                 client = self.tls.wrap_socket(client, server_side=True)
                 self._open.append(client)
             _Session(self, client).run()
+            if self.lingers:
+                client.shutdown(socket.SHUT_WR)
+                client.settimeout(2)
+                while client.recv(65_536):
+                    pass
         except OSError:
             pass
         finally:
@@ -124,6 +136,8 @@ class ScriptedSMTP:
 
 
 class _Session:
+    chunks = b""  # of the text so far
+
     def __init__(self, server: ScriptedSMTP, client: socket.socket) -> None:
         self.server = server
         self.client = client
@@ -137,18 +151,17 @@ class _Session:
             words = line.decode("utf-8").strip()
             command = words.split(" ")[0].lower()
             self.server.commands.append(words)
-            if command == "mail":
-                if self.mail:  # nested: the client forgot its RSET
-                    self.client.sendall(b"503 5.5.1 nested MAIL command\r\n")
-                    continue
-                self.mail = words
-            elif command == "rcpt":
-                self.rcpt = words
-            elif command in {"rset", "ehlo"}:
-                self.mail = self.rcpt = ""
-            elif command == "data" and not self.rcpt and not self.server.data_to_nobody:
-                self.client.sendall(b"503 5.5.1 no valid recipients\r\n")
+            if command == "bdat" and self.server.speaks_bdat:
+                if not self.take_chunk(words):
+                    return
                 continue
+            if self.is_out_of_turn(command):
+                self.client.sendall(b"503 5.5.1 bad sequence of commands\r\n")
+                continue
+            if command in {"mail", "rcpt"}:
+                setattr(self, command, words)
+            elif command in {"rset", "ehlo"}:
+                self.mail, self.rcpt, self.chunks = "", "", b""
             if not self.say(command, line):
                 return
             if command == "starttls" and self.last.startswith(b"220"):
@@ -156,12 +169,19 @@ class _Session:
                 self.client = self.server.tls.wrap_socket(self.client, server_side=True)
                 self.server._open.append(self.client)
                 self.file = self.client.makefile("rb")
-            if command in {"mail", "rcpt"} and not self.last.startswith(b"2"):
+            if command in {"mail", "rcpt"} and self.last and not self.last.startswith(b"2"):
                 setattr(self, command, "")
             if command == "data" and self.last.startswith(b"354") and not self.take_message():
                 return
             if command == "quit":
                 return
+
+    def is_out_of_turn(self, command: str) -> bool:
+        if command == "mail":
+            return bool(self.mail)  # nested: the client forgot its RSET
+        if command == "rcpt":
+            return not self.mail
+        return command == "data" and not self.rcpt and not self.server.data_to_nobody
 
     def say(self, command: str, line: bytes = b"") -> bool:
         """Answer a command; False where the connection is to end."""
@@ -175,7 +195,7 @@ class _Session:
             return False
         if answer:
             self.client.sendall(answer + b"\r\n")
-        return not answer.startswith(b"421")
+        return not (self.server.hangs_up and answer.startswith(b"421"))
 
     def take_message(self) -> bool:
         early = self.server.script.get("body")
@@ -187,6 +207,23 @@ class _Session:
             if not line:
                 return False
             data += line.removeprefix(b".")
+        return self.conclude(data)
+
+    def take_chunk(self, words: str) -> bool:
+        """Read as many octets as announced (RFC 3030 §2), whatever is said about them then."""
+        _, octets, *last = words.split()
+        data = self.file.read(int(octets))
+        if len(data) < int(octets):
+            return False
+        if not self.rcpt:
+            return self.reply(b"503 5.5.1 no valid recipients")
+        self.chunks += data
+        if last and self.server.forgets:
+            self.file.read(len(self.file.peek()))
+        return self.conclude(self.chunks) if last else self.say("bdat")
+
+    def conclude(self, data: bytes) -> bool:
+        self.chunks = b""
         if not self.rcpt:
             self.mail = ""
             return self.reply(b"554 5.5.1 no valid recipients")
@@ -195,6 +232,7 @@ class _Session:
         self.mail = self.rcpt = ""
         answer = self.server.answer("dot", data)
         withheld = not answer[:1].isdigit()
-        if answer.startswith(b"2") or (withheld and self.server.accepts_dropped):
+        forgotten = answer == b""  # it goes on as if it had answered
+        if answer.startswith(b"2") or forgotten or (withheld and self.server.accepts_dropped):
             self.server.accepted.append(message)
         return self.reply(answer)

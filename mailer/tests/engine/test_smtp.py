@@ -6,13 +6,13 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from mailer.engine.conversation import Break, Conversation, Stage
-from mailer.engine.relay import RelayAddress
+from mailer.engine.relay import RelayAddress, tls_context
 from mailer.engine.smtp import Connection
 from mailer.engine.transaction import Transaction, stuff_dots
 from mailer.engine.verdict import Outcome, judge
@@ -306,6 +306,34 @@ def test_tls_with_login(
     assert judge(conversation).outcome is Outcome.SENT
     assert "AUTH PLAIN AHUAcA==" in server.commands
     assert len(server.accepted) == 1
+
+
+def test_what_left_before_a_break_is_counted_through_tls_too(
+    certificate: Path, server_tls: ssl.SSLContext
+) -> None:
+    """A text's dot must not leave uncounted because what was written behind it did not."""
+    listener, broke, received = socket.create_server(("127.0.0.1", 0)), threading.Event(), [0]
+
+    def receive() -> None:
+        client = server_tls.wrap_socket(listener.accept()[0], server_side=True)
+        broke.wait(5)
+        with client, suppress(OSError):
+            while data := client.recv(65_536):
+                received[0] += len(data)
+
+    thread = threading.Thread(target=receive, daemon=True)
+    thread.start()
+    opened = socket.create_connection(listener.getsockname())
+    wire = Wire(opened, helo_name="x", patience=2.0)
+    wire.wrap(tls_context(str(certificate)), "127.0.0.1")
+    wire.patience = 0.2
+    with pytest.raises(TimeoutError):
+        wire.send(b"x" * 20_000_000)
+    wire.sock.close()
+    broke.set()
+    thread.join(5)
+    listener.close()
+    assert 0 < received[0] <= wire.sent
 
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])
