@@ -483,6 +483,7 @@ class Migration(migrations.Migration):
             model_name="delivery",
             name="recipient",
             field=models.ForeignKey(
+                db_constraint=False,
                 null=True,
                 on_delete=django.db.models.deletion.SET_NULL,
                 related_name="deliveries",
@@ -790,6 +791,7 @@ class Migration(migrations.Migration):
             model_name="delivery",
             name="run",
             field=models.ForeignKey(
+                db_constraint=False,
                 db_index=False,
                 on_delete=django.db.models.deletion.CASCADE,
                 related_name="deliveries",

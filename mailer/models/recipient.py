@@ -7,12 +7,13 @@ from zoneinfo import available_timezones
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
-from django.db import models
+from django.db import models, transaction
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from mailer.addresses import hash_address, normalize_address
 from mailer.exceptions import NotPossible
+from mailer.locks import Lock, wait_for
 from mailer.names import validate_name
 from mailer.states import SubscriptionState
 
@@ -35,6 +36,18 @@ def validate_attributes(value: Any) -> None:
 validate_language = RegexValidator(
     r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*\Z", _("A language is written as en or zh-Hant.")
 )
+
+
+class RecipientQuerySet(models.QuerySet["Recipient"]):
+    @transaction.atomic
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Not while a run is being expanded: no constraint keeps its deliveries from pointing to
+        somebody who is gone."""
+        wait_for(Lock.EXPANDING)
+        return super().delete()
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
 
 
 class Recipient(models.Model):
@@ -69,6 +82,8 @@ class Recipient(models.Model):
     created_at = models.DateTimeField(_("added"), auto_now_add=True)
     updated_at = models.DateTimeField(_("changed"), auto_now=True)
 
+    objects = RecipientQuerySet.as_manager()
+
     class Meta:
         verbose_name = _("recipient")
         verbose_name_plural = _("recipients")
@@ -98,6 +113,12 @@ class Recipient(models.Model):
         if refusal := self._why_not_move():
             raise NotPossible(refusal)
         super().save(*args, **kwargs)
+
+    @transaction.atomic
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """As a query set of them deletes."""
+        wait_for(Lock.EXPANDING)
+        return super().delete(*args, **kwargs)
 
     def is_moving(self) -> bool:
         """Whether saving gives a known recipient another address; other capitals are none."""

@@ -13,12 +13,11 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 
+from mailer.locks import Lock, wait_for
 from mailer.models import Batch, Run
 from mailer.states import BatchState, RunState
 
 from .planning import run_before, runs_to_prepare
-
-RINGING = 0x6D61696C  # any number that nothing else on this database locks ("mail")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,8 @@ def take_bells(*, now: datetime, processes: int) -> list[Bell]:
 
     At most 2 × `processes` batches are in flight at a time, the run with the fewest first.
     """
-    _wait_for_others()
+    # Two who count at once would ring for twice as many.
+    wait_for(Lock.RINGING)
     bells = [
         Bell("prepare", run.pk, _new_task_id())
         for run in lock_free(runs_to_prepare(now=now))
@@ -70,14 +70,6 @@ def lock_free(runs: QuerySet[Run]) -> QuerySet[Run]:
         of=("self",) if features.has_select_for_update_of else (),
         skip_locked=features.has_select_for_update_skip_locked,
     )
-
-
-def _wait_for_others() -> None:
-    """Until this transaction ends nobody else chooses: two who count at once would ring for twice
-    as many. SQLite's transactions are one at a time anyway."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [RINGING])
 
 
 def _choose_batches(*, now: datetime, limit: int) -> list[Batch]:
