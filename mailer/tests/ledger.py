@@ -16,8 +16,8 @@ from .factories import NOW
 
 FINAL = ("sent", "failed", "uncertain", "skipped", "cancelled")
 
-#: What the script says of one message: a Result's fields, trouble to stop with, or an error.
-Answer = Outcome | dict[str, Any] | RelayTrouble | BaseException
+#: What the script says of one message: a Result's fields, trouble to stop with, both, or an error.
+Answer = Outcome | dict[str, Any] | RelayTrouble | tuple[Outcome, RelayTrouble] | BaseException
 
 
 class ScriptedSender:
@@ -52,6 +52,10 @@ class ScriptedSender:
                 raise answer
             if isinstance(answer, RelayTrouble):
                 self.trouble = answer
+                return
+            if isinstance(answer, tuple):
+                outcome, self.trouble = answer
+                results.append(result(message.seq, outcome=outcome))
                 return
             fields = {"outcome": answer} if isinstance(answer, Outcome) else answer
             if fields["outcome"] in {Outcome.SENT, Outcome.UNCERTAIN}:
