@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from tests.run import ADDRESSES, drop_databases, on_postgres
+from tests.run import ADDRESSES, create_database, drop_databases, on_postgres
 from tests.system.brokers import RabbitMQ
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -82,7 +82,7 @@ def site(kind: Kind, *, relay: str) -> Iterator[Site]:
         }
         broker = RabbitMQ(ADDRESSES["RabbitMQ"]) if kind == "servers" else None
         if broker is not None:
-            _create_database(name)
+            create_database(name)
             environment |= {
                 "DATABASE_URL": on_postgres(name),
                 "BROKER_URL": broker.url,
@@ -97,11 +97,3 @@ def site(kind: Kind, *, relay: str) -> Iterator[Site]:
             if broker is not None:
                 broker.close()
                 drop_databases(name)
-
-
-def _create_database(name: str) -> None:
-    import psycopg
-    from psycopg import sql
-
-    with psycopg.connect(ADDRESSES["PostgreSQL"], autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
