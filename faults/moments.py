@@ -79,10 +79,11 @@ def frozen_past_the_lease(world: World) -> None:
         accepted = len(world.relay.accepted)
     finally:
         os.killpg(sleeper.pid, signal.SIGCONT)
-    attempt = TaskAttempt.objects.filter(task_id=task_id, state="succeeded")
+    attempt = TaskAttempt.objects.filter(task_id=task_id, finished_at__isnull=False)
     wait_until(attempt.exists, what="the frozen task came to its end")
     assert list(Delivery.objects.filter(run=run).order_by("pk").values()) == rows, "I6"
     assert len(world.relay.accepted) == accepted, "I6: it went on sending"
+    assert attempt.filter(state="succeeded").exists(), "it did not see that its lease was over"
 
 
 def _hold(world: World, step: str) -> Run:
