@@ -7,6 +7,7 @@ import time
 from faults.world import World, people_of
 from mailer.models import Relay
 from mailer.tests.factories import make_relay
+from tests.system.processes import wait_until
 
 WORKERS = 3
 EVERY_WORKER = 4  # of so many kills one is of a whole worker
@@ -69,13 +70,14 @@ def _send_under_fire(
         if everything and world.kills.total % 5 == 0:
             world.chance.choice([world.restart_control, world.restart_beat])()
     world.relay.behave(first_replies=answers)
+    world.revive_workers()
     world.finish(run)
 
 
 def _kill_one(world: World) -> None:
+    wait_until(lambda: world.revive_workers() or world.processes(), what="there is one to kill")
     if world.kills.total % EVERY_WORKER == EVERY_WORKER - 1:
         world.kill_worker(world.chance.choice(list(world.workers)))
         world.want_workers(WORKERS)
-        return
-    if pool := world.processes():
+    elif pool := world.processes():
         world.kill_child(world.chance.choice(pool))

@@ -124,6 +124,17 @@ class World:
             self.kills.children += 1
             self.kills.processes += 1
 
+    def revive_workers(self) -> None:
+        """Start anew whoever ended by itself, as a supervisor would.
+
+        Celery gives up where its first processes die before it is up. The others die with it.
+        """
+        for worker in [worker for worker in self.workers if worker.poll() is not None]:
+            processes = self.workers.pop(worker)
+            self.kills.processes += processes
+            self.site.kill(worker)
+            self.workers[self.site.start_worker(processes=processes)] = processes
+
     def restart_control(self) -> None:
         self.site.kill(self.control)
         self.control = self.site.start_control()
