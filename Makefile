@@ -7,7 +7,7 @@ MAKE_VENV = command -v $(PYTHON) >/dev/null || { \
 	$(PYTHON) scripts/make_venv.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up flower superuser test check bench lock venv venv-dev
+.PHONY: help demo up flower superuser test faults check bench lock venv venv-dev
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]* ## /  make \1\t/p' Makefile | expand -t 18
@@ -26,6 +26,9 @@ superuser: venv ## create an administrator
 
 test: venv-dev ## run all tests; the last line says what was not run
 	@$(VENV) tests/run.py
+
+faults: venv-dev ## make everything go wrong, a line each (ONLY=name KILLS=200 SEED=number)
+	@$(VENV) -m faults $(ONLY)
 
 check: venv-dev ## lint, types, layers, production settings, migrations, tables, locked requirements
 	@$(VENV) scripts/check.py

@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import psycopg
-from psycopg import sql
 
 from bench.postfix import MissingToolError
 from tests.rabbitmq import forget_delayed_queues, has_delayed_queues
-from tests.run import ADDRESSES, drop_databases, find_missing, on_postgres
+from tests.run import ADDRESSES, create_database, drop_databases, find_missing, on_postgres
 from tests.system.brokers import RabbitMQ
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -154,10 +153,9 @@ def servers() -> Iterator[dict[str, str]]:
 def database() -> Iterator[str]:
     """The URL of an empty database on PostgreSQL. Raises MissingToolError."""
     name = f"mailroom_bench_{secrets.token_hex(4)}"
-    address = _find("PostgreSQL")
+    _find("PostgreSQL")
     try:
-        with psycopg.connect(address, autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        create_database(name)
         yield on_postgres(name)
     finally:
         drop_databases(name)

@@ -173,6 +173,14 @@ def on_postgres(database: str) -> str:
     return urlunsplit(urlsplit(ADDRESSES["PostgreSQL"])._replace(path=f"/{database}"))
 
 
+def create_database(name: str) -> None:
+    import psycopg
+    from psycopg import sql
+
+    with psycopg.connect(ADDRESSES["PostgreSQL"], autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+
 def drop_databases(prefix: str) -> None:
     """Drop what a test run that was cut short left behind; names begin with our own prefix."""
     import psycopg

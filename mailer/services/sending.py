@@ -8,7 +8,7 @@ from datetime import datetime
 from django.conf import settings
 from django.db import Error, connection
 
-from mailer.engine.sender import Result, Sender
+from mailer.engine.sender import Outcome, Result, Sender
 from mailer.models import Batch
 
 from .claiming import Claim, claim_batch, is_sending
@@ -107,11 +107,18 @@ def _send_windows(
             and may_continue()
             and time.monotonic() < end
         )
-        answered = any(result.code for result in results)
-        if answered and relay.failures_in_a_row:
+        if relay.failures_in_a_row and _has_answered(results, stopped=sender.trouble is not None):
             note_success(relay)
     if sender.trouble:
         note_trouble(claim.batch, sender.trouble, now=clock())
+
+
+def _has_answered(results: Sequence[Result], *, stopped: bool) -> bool:
+    """Whether the relay said something about a recipient. Where it `stopped` the sending, what it
+    put off may be that very refusal (421), which must not end the backoff."""
+    return any(
+        result.code and not (stopped and result.outcome is Outcome.DEFERRED) for result in results
+    )
 
 
 class RunWatch:

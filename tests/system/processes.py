@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -166,15 +166,16 @@ def _answers(address: str) -> bool:
         return False
 
 
-def children(process: subprocess.Popen[bytes]) -> Iterator[int]:
-    """The pids of a worker's pool processes."""
+def children(parent: int) -> list[int]:
+    """The pids of what a process started and what still runs: of a worker, its pool."""
     listed = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(process.pid)],
+        ["ps", "-o", "pid=,stat=", "--ppid", str(parent)],
         capture_output=True,
         text=True,
         check=False,
     )
-    yield from map(int, listed.stdout.split())
+    rows = [line.split() for line in listed.stdout.splitlines()]
+    return [int(pid) for pid, stat in rows if not stat.startswith("Z")]
 
 
 def _database_url() -> str:

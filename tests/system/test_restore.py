@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.run import drop_databases, on_postgres
+from tests.run import create_database, drop_databases, on_postgres
 
 from .brokers import find_absent
 from .processes import ROOT
@@ -34,8 +34,7 @@ def address() -> Iterator[str]:
     if missing := [name for name in ("psql", "pg_dump", "pg_restore") if not shutil.which(name)]:
         pytest.skip(f"{', '.join(missing)} (not installed)")
     name = f"mailroom_restore_{secrets.token_hex(4)}"
-    with psycopg.connect(on_postgres("postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
+    create_database(name)
     try:
         manage(on_postgres(name), "migrate", "--verbosity=0")
         yield on_postgres(name)

@@ -268,6 +268,19 @@ def test_relay_trouble_pauses_the_relay_and_blames_nobody(engine: Engine) -> Non
     check_invariants(run, taken=engine.taken)
 
 
+def test_a_relay_that_stays_busy_is_left_alone_for_longer_each_time(engine: Engine) -> None:
+    run, now = make_run(recipients=9), NOW
+    engine.script = lambda _message: (Outcome.DEFERRED, RelayTrouble("pause", "relay:25: 421"))
+    pauses = []
+    for _ in range(4):
+        send_one(run.batches.get(state="ready"), now=now)
+        until = Relay.objects.get().paused_until
+        assert until is not None
+        pauses.append((until - now).total_seconds())
+        now = until
+    assert pauses == [30, 60, 120, 240]
+
+
 def test_refused_credentials_hold_the_run_and_say_so(engine: Engine) -> None:
     run = make_run(recipients=4)
     engine.script = lambda _message: RelayTrouble("hold", "relay:587 refused the password")
