@@ -110,14 +110,14 @@ def _only_process(world: World) -> int:
 
 def _wait_blocked(verb: str, table: str) -> None:
     """Until somebody waits with such a statement for a lock that is held here."""
-    statement = f'{verb} "{table}"%'
+    statement = f'^{verb} "?{table}"? '  # Django writes quotes, we do not
 
     def is_blocked() -> bool:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_stat_clear_snapshot()")  # else a transaction sees the same
             cursor.execute(
                 "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-                " AND datname = current_database() AND query LIKE %s)",
+                " AND datname = current_database() AND query ~ %s)",
                 [statement],
             )
             return bool(cursor.fetchone()[0])
