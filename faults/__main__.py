@@ -42,6 +42,7 @@ def main(only: list[str]) -> int:
 
             code = run_suite(made, only, seed=seed, kills=kills)
     except KeyboardInterrupt:
+        print("Interrupted.")
         code = 130
     finally:
         if code == 1:

@@ -21,6 +21,7 @@ class Count:
     became of, or one said to be sent whose message was never accepted."""
 
     sent: int = 0
+    taken_over: int = 0  # batches of workers that were lost with something in hand
     uncertain: int = 0
     duplicates: int = 0
     lost: int = 0
@@ -35,6 +36,7 @@ def count(runs: Sequence[Run], accepted: Iterable[Accepted]) -> Count:
     still = Delivery.objects.filter(run__in=final, state__in=["pending", "deferred"]).count()
     return Count(
         sent=states["sent"],
+        taken_over=Audit.objects.filter(run__in=runs, action="take_over", count__gt=0).count(),
         uncertain=states["uncertain"],
         duplicates=sum(times[uuid] - 1 for uuid, _state in rows if times[uuid] > 1),
         lost=never + still + sum(map(_without_row, runs)),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 
 from faults.world import World, people_of
-from mailer.models import Relay
+from mailer.models import Relay, Run
 from mailer.tests.factories import make_relay
 from tests.system.processes import wait_until
 
 WORKERS = 3
 EVERY_WORKER = 4  # of so many kills one is of a whole worker
-PAUSES = 0.15, 0.75  # seconds between two kills
+PROGRESS = 1, 40  # messages between two kills at least, so that they find somebody at work ...
+PAUSE = 0.3  # ... and seconds at most that it goes on from there
 DELAY = 0.03  # seconds a message, so that there is something in hand at any moment
 
 
@@ -62,9 +63,7 @@ def _send_under_fire(
     world.relay.behave(delay=delay, first_replies=answers)
     world.wait_state(run, "sending")
     while world.kills.total < until:
-        time.sleep(world.chance.uniform(*PAUSES))
-        run.refresh_from_db()
-        if run.state == "finished":
+        if not _wait_progress(world, run):
             break
         _kill_one(world)
         if everything and world.kills.total % 5 == 0:
@@ -74,8 +73,21 @@ def _send_under_fire(
     world.finish(run)
 
 
+def _wait_progress(world: World, run: Run) -> bool:
+    """Until a moment after some messages more; False when the run is finished."""
+    goal = len(world.relay.accepted) + world.chance.randint(*PROGRESS)
+
+    def is_time() -> bool:
+        world.revive_workers()
+        run.refresh_from_db()
+        return run.state == "finished" or len(world.relay.accepted) >= goal
+
+    wait_until(is_time, what="the run goes on after a kill", every=0.02)
+    time.sleep(world.chance.uniform(0, PAUSE))
+    return run.state != "finished"
+
+
 def _kill_one(world: World) -> None:
-    wait_until(lambda: world.revive_workers() or world.processes(), what="there is one to kill")
     if world.kills.total % EVERY_WORKER == EVERY_WORKER - 1:
         world.kill_worker(world.chance.choice(list(world.workers)))
         world.want_workers(WORKERS)

@@ -65,7 +65,8 @@ class Outcome:
 
     def __str__(self) -> str:
         line = f"{self.name:34} kills={self.kills.total:<3} sent={self.count.sent:<5}"
-        line += f" uncertain={self.count.uncertain:<4} {self.seconds:5.1f} s "
+        line += f" taken_over={self.count.taken_over:<3} uncertain={self.count.uncertain:<4}"
+        line += f" {self.seconds:5.1f} s "
         return line + ("ok" if not self.wrong else "WRONG: " + "; ".join(self.wrong))
 
 
