@@ -41,13 +41,17 @@ def split_values(source: str) -> Split | None:
     # {{- and -}} take white space around them away.
     if len(values) > _MOST or any(value[2] in "-+" or value[-3] in "-+" for value in values):
         return None
-    texts = []
+    texts: list[str] = []
     for value in values:
         text, found, source = source.partition(value)
         if not found:
             return None
         texts.append(text)
-    return Split([*texts, source], values)
+    return Split(_with_crlf([*texts, source]), _with_crlf(values))
+
+
+def _with_crlf(pieces: list[str]) -> list[str]:
+    return [piece.replace("\n", "\r\n") for piece in pieces]  # as the whole is rendered
 
 
 def make_stencil(subject: str, html: str | None, text: str | None) -> Stencil | None:
@@ -99,7 +103,7 @@ class BodyStencil:
         """Raises UnicodeEncodeError for half a surrogate pair."""
         self.values = len(split.values)
         self._ends_in_value = bool(split.values) and not split.texts[-1]
-        *texts, last = [text.replace("\n", "\r\n").encode() for text in split.texts]
+        *texts, last = [text.encode() for text in split.texts]
         texts.append(last if last.endswith(b"\r\n") else last + b"\r\n")
         self._octets = [piece for text in texts for piece in (text, b"")][:-1]
         whole = b"".join(texts)

@@ -17,6 +17,7 @@ RelayState = Literal["ok", "pause", "hold"]
 # The address does not exist or never can (RFC 3463 §3.2; 5.1.10 is a null MX, RFC 7505).
 _NO_SUCH_ADDRESS = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"})
 _DISABLED = "5.2.1"
+_FINAL_552 = ("5.3.4", "5.7.")  # too big for the system, and policy
 _BEFORE_MAIL = frozenset({Stage.CONNECT, Stage.TLS, Stage.AUTH})
 
 
@@ -94,7 +95,7 @@ def _judge_recipient(reply: Reply) -> Verdict:
         return Verdict(Outcome.FAILED, suppress="now")
     if reply.enhanced_status == _DISABLED:
         return Verdict(Outcome.FAILED, suppress="second time")
-    if reply.code == 552 and reply.enhanced_status in ("", "5.5.3", "4.5.3"):
+    if reply.code == 552 and not reply.enhanced_status.startswith(_FINAL_552):
         return _DEFERRED  # "too many recipients", to be read as 452 (RFC 5321 §4.5.3.1.10)
     return _FAILED  # a bare 550 may be policy: the address is not blamed
 

@@ -31,8 +31,11 @@ def pause_run(run_id: int, *, by: User | None, now: datetime) -> None:
 
 @transaction.atomic
 def resume_run(run_id: int, *, by: User | None, now: datetime) -> None:
-    """Go on exactly where a paused run stopped."""
+    """Go on exactly where a paused run stopped; one whose time was over meanwhile has it anew."""
     _move(run_id, {RunState.PAUSED}, RunState.SENDING, reason="")
+    if run := Run.objects.select_related("mailing").filter(pk=run_id, expires_at__lte=now).first():
+        run.expires_at = now + run.mailing.expires_after
+        run.save(update_fields=["expires_at"])
     _audit(run_id, Audit.Action.RESUME, by=by, now=now)
     settle_run(run_id, now=now)
 

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 
 from mailer.engine.relay import RelayAddress, Security
 from mailer.engine.sender import RelayTrouble
@@ -59,9 +60,13 @@ def note_trouble(batch: Batch, trouble: RelayTrouble, *, now: datetime) -> None:
         relay.save(update_fields=["failures_in_a_row", "paused_until", "pause_reason"])
 
 
-def note_success(relay: Relay) -> None:
-    """Forget a relay's troubles once it has answered for a recipient again."""
-    Relay.objects.filter(pk=relay.pk, failures_in_a_row__gt=0).update(
+def note_success(relay: Relay, *, now: datetime) -> None:
+    """Forget a relay's troubles once it has answered for a recipient again.
+
+    A pause that another worker has just set stays: what we were told is older than that.
+    """
+    troubled = Relay.objects.filter(pk=relay.pk, failures_in_a_row__gt=0)
+    troubled.filter(Q(paused_until=None) | Q(paused_until__lte=now)).update(
         failures_in_a_row=0, paused_until=None, pause_reason=""
     )
 

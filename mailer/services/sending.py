@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import Error, connection
 
 from mailer.engine.sender import Outcome, Result, Sender
-from mailer.models import Batch
+from mailer.models import Relay
 
 from .claiming import Claim, claim_batch, is_sending
 from .content import open_sender
@@ -79,19 +79,21 @@ def _send_windows(
     def may_offer() -> bool:
         return claim.is_held() and not stopping()
 
-    def may_continue() -> bool:
-        return may_offer() and not watch.is_halted()
-
     watch, per_second = RunWatch(claim.batch.run_id), _speeds.get(relay.pk, FIRST_SPEED)
+
+    def may_continue() -> bool:
+        # A relay that has become slow must not keep this process from the others for a window.
+        return may_offer() and time.monotonic() < end and not watch.is_halted()
+
     while True:
+        size = window_size(claim.batch, per_second=per_second)
         if go_on and relay.rate_per_second:
             # Recorded before the wait, and marked after it: nobody is on the way meanwhile.
             if not record_window(claim, results, now=clock()):
                 return
             results.clear()
-            _wait_for_turn(claim.batch, may_continue, clock=clock)
+            _wait_for_turn(relay, size, may_continue, clock=clock)
             go_on = may_continue()
-        size = window_size(claim.batch, per_second=per_second)
         window = next_window(claim, results, now=clock(), go_on=go_on, size=size)
         results.clear()
         if window is None:
@@ -105,10 +107,9 @@ def _send_windows(
             # A window that ended early is closed: what is left of it must not lie below the mark.
             and len(results) == len(window)
             and may_continue()
-            and time.monotonic() < end
         )
         if relay.failures_in_a_row and _has_answered(results, stopped=sender.trouble is not None):
-            note_success(relay)
+            note_success(relay, now=clock())
     if sender.trouble:
         note_trouble(claim.batch, sender.trouble, now=clock())
 
@@ -140,10 +141,10 @@ class RunWatch:
 
 
 def _wait_for_turn(
-    batch: Batch, may_continue: Callable[[], bool], *, clock: Callable[[], datetime]
+    relay: Relay, messages: int, may_continue: Callable[[], bool], *, clock: Callable[[], datetime]
 ) -> None:
-    """Wait until the relay's rate has room for one window."""
-    start_at = reserve_time(batch.relay, messages=window_size(batch), now=clock())
+    """Wait until the relay's rate has room for so many."""
+    start_at = reserve_time(relay, messages=messages, now=clock())
     while clock() < start_at and may_continue():
         time.sleep(min(0.25, max(0.0, (start_at - clock()).total_seconds())))
 

@@ -15,6 +15,7 @@ OUTPUTS = [
     "{{ n }}", "{{ none }}", "{{ items|join(', ') }}", "{{ 'a' if n else 'b' }}", "{{- name -}}",
     "{{ name\n}}", "{{ missing }}", "{{ odd }}", "{{ '\x1f' }}", "{{ '{{ name }}' }}", "{# no #}",
     "{% if n %}x{% endif %}", "{{ name|safe }}", "{{ name|e }}",
+    '{{ "a\nb"|length }}', "{{ 'y' if odd == 'a\nb' else 'n' }}",
 ]  # fmt: skip
 TEXTS = ["", ".", "\n", "\r\n", "\r", " ", "\n\n", "é" * 400, "x" * 990, "\0", "{", "}}", "\x1f"]
 SOURCES = st.lists(
@@ -47,6 +48,7 @@ def parts(written: Written) -> list[object]:
 @example("s", "<p>{{ odd }}</p>", "{{ odd }}", "a\x1fb")
 @example("s", "x" * 990 + "{{ odd }}", "t", "123456789")
 @example("{{ odd }}" * 20, "", "t", "y" * 60)
+@example("a\n" * 180, "", "{{ 'a\nb'|length }}", "")
 @example("s", "", "{{ gone|default('}}') }}{{ name }}", "")
 def test_both_ways_agree(subject: str, html: str, text: str, odd: str) -> None:
     content, values = Content(subject, html, text), {**VALUES, "odd": odd}

@@ -63,6 +63,8 @@ REPLIES = [
     ("dot", "452 4.2.2 full", DEFERRED),
     # policy and content: never suppressed
     ("rcpt", "550 5.7.1 policy", FAILED),
+    ("rcpt", "552 5.3.0 too many", DEFERRED),
+    ("rcpt", "552 5.7.1 not for you", FAILED),
     ("rcpt", "552 5.3.4 too big", FAILED),
     ("data", "554 5.5.1 no valid recipients", FAILED),
     ("data", "451 4.3.0 later", DEFERRED),

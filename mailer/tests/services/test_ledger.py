@@ -644,6 +644,45 @@ def test_several_connections_meeting_one_hiccup_pause_the_relay_once() -> None:
     assert relay.paused_until == NOW + timedelta(seconds=30)
 
 
+def test_a_pause_outlives_what_another_worker_was_told_before_it() -> None:
+    run = make_run(recipients=3)
+    batch = run.batches.get()
+    relays.note_trouble(batch, RelayTrouble("pause", "relay:25 421"), now=NOW)
+    relays.note_success(batch.relay, now=NOW + timedelta(seconds=1))
+    relay = Relay.objects.get()
+    assert (relay.failures_in_a_row, relay.pause_reason) == (1, "relay:25 421")
+    assert relay.is_paused(now=NOW)
+    relays.note_success(batch.relay, now=LATER)
+    relay.refresh_from_db()
+    assert (relay.failures_in_a_row, relay.paused_until) == (0, None)
+
+
+def test_a_relay_that_became_slow_keeps_no_process_past_the_batchs_time(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    run, clock = make_run(recipients=9), [0.0]
+    monkeypatch.setattr(sending.time, "monotonic", lambda: clock[0])
+
+    def script(message: object) -> Outcome:
+        clock[0] += settings.MAILER_BATCH_SECONDS / 1.5
+        return Outcome.SENT
+
+    engine.script = script
+    settings.MAILER_LEASE_SECONDS = 10 * settings.MAILER_BATCH_SECONDS
+    send_one(run.batches.get())
+    assert states(run) == {"sent": 2, "pending": 7}
+    check_invariants(run, taken=engine.taken)
+
+
+def test_a_run_resumed_after_its_time_has_it_anew() -> None:
+    run = make_run(recipients=3)
+    control.pause_run(run.pk, by=None, now=NOW)
+    Run.objects.update(expires_at=NOW)
+    control.resume_run(run.pk, by=None, now=LATER)
+    run.refresh_from_db()
+    assert run.expires_at == LATER + run.mailing.expires_after
+
+
 def test_a_retry_that_a_cancel_overtook_changes_nothing(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
