@@ -109,7 +109,9 @@ class FileFormSet(BaseInlineFormSet[MessageFile, Message, FileForm]):
         """Nothing: the versions that have it keep it."""
 
     def _kept(self) -> list[MessageFile]:
-        return [form.instance for form in self.initial_forms if not self._is_removed(form)]
+        # One that somebody else has removed since the page was opened has no key any more.
+        forms = [form for form in self.initial_forms if not self._is_removed(form)]
+        return [form.instance for form in forms if form.instance.pk is not None]
 
     def _chosen(self) -> list[MessageFile]:
         added = [form for form in self.extra_forms if form.has_changed()]

@@ -169,14 +169,22 @@ def _listed_fields(headers: Mapping[str, str], allowed: frozenset[str]) -> list[
 def _sign(message: bytes, signer: Callable[[bytes], bytes]) -> bytes:
     try:
         signed = signer(message)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SigningError(f"{type(error).__name__}: {error}") from error
     if not isinstance(signed, bytes):
         raise SigningError(f"the signer returned {type(signed).__name__}, not bytes")
     # To some servers a lone CR or LF ends a line, and so may end a message: "SMTP smuggling".
     if not signed.count(b"\r") == signed.count(b"\n") == signed.count(b"\r\n"):
         raise SigningError("the signed message holds a CR or LF that is not part of a CRLF")
+    if not _named(message) <= _named(signed):
+        raise SigningError("what the signer returned is not the message: no From, no Message-ID")
     return signed
+
+
+def _named(message: bytes) -> set[bytes]:
+    """The first lines of From and Message-ID."""
+    lines = message.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    return {line for line in lines if line.startswith((b"From:", b"Message-ID:"))}
 
 
 def _date(date: datetime) -> bytes:

@@ -20,7 +20,7 @@ from mailer.engine.template_check import (
     placeholders,
 )
 from mailer.engine.text_part import text_from_html, text_template
-from mailer.engine.values import PlainDataError, plain_values
+from mailer.engine.values import Items, PlainDataError, plain_values
 
 __all__ = [
     "Content",
@@ -122,7 +122,7 @@ class Renderer:
     def __init__(self, content: Content) -> None:
         self._printed = threading.local()
         self._environment = _bare_environment()
-        if any("{%" in source or source.count("{{") > _FEW for _, source in _parts(content)):
+        if any(_may_grow(source) for _, source in _parts(content)):
             self._environment.finalizer = self._count
         self._environment.add_filter("join", _join)
         self._html = bool(content.html.strip())
@@ -166,6 +166,7 @@ class Renderer:
 
     def _fill(self, stencil: Stencil, values: dict[str, object]) -> Written | None:
         """None where it takes the whole template to do it, or to say what is wrong."""
+        self._printed.characters = 0
         try:
             plain = self._environment.render_template(_PLAIN, **values)
             escaped = self._environment.render_template(_ESCAPED, **values)
@@ -204,7 +205,7 @@ class Renderer:
 
     def _count(self, value: object) -> object:
         # minijinja has no cap on its output, and its fuel counts steps, not characters.
-        self._printed.characters += len(value) if isinstance(value, str) else 20
+        self._printed.characters += 20 if isinstance(value, (int, float)) else len(str(value))
         if self._printed.characters > OUTPUT_LIMITS["html"]:
             raise _TooLongError
         return value
@@ -235,12 +236,16 @@ def _bare_environment() -> minijinja.Environment:
 
 def _join(items: object, separator: object = "") -> str:
     # The built-in joins a text's letters too: joined three times over, that fills the memory.
-    if not isinstance(items, list):
+    if not isinstance(items, Items):
         raise minijinja.TemplateError("join needs a list")
     words, between = [str(item) for item in items], str(separator)
     if sum(map(len, words)) + len(between) * len(words) > OUTPUT_LIMITS["html"]:
         raise _TooLongError
     return between.join(words)
+
+
+def _may_grow(source: str) -> bool:
+    return "{%" in source or "|" in source or source.count("{{") > _FEW
 
 
 def _parts(content: Content) -> list[tuple[Part, str]]:

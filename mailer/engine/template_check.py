@@ -19,7 +19,8 @@ TESTS = frozenset(
     equalto""".split()  # noqa: SIM905 (one a line otherwise)
 )
 SOURCE_LIMIT = 500_000  # characters of one part
-CHAIN_LIMIT = 8  # filters in a row: each may make its text longer
+CHAIN_LIMIT = 8  # filters on one value: each may make its text longer
+CONSTANT_LIMIT = 1_000  # characters of a text written in an expression
 LOOP_TEXT_LIMIT = 10_000  # characters repeated by a loop: thousands of rounds must stay in memory
 
 _NODES = (
@@ -45,7 +46,9 @@ _SPOKEN = {
     "Dict": "a table in {}",
 }
 _UNQUOTED = re.compile(r"=\s*(?:\"[^\"]*\"|'[^']*'|(?P<bare>[^\s\"'>]+))")
-_TAG = re.compile(r"<[A-Za-z](?:[^>\"']|\"[^\"]*\"|'[^']*')*>")
+# Ends at the next "<" whatever is quoted: looking beyond, each of many open tags would be read to
+# the end of the message.
+_TAG = re.compile(r"<[A-Za-z](?:[^<>\"']|\"[^\"<]*\"|'[^'<]*')*+>")
 _MARK = re.compile("\ue000(\\d+)\ue001")
 
 _parser = jinja2.Environment(autoescape=True)
@@ -111,8 +114,10 @@ def _forbidden(tree: nodes.Template) -> Iterator[Problem]:
             yield Problem(line, _not_available(name))
         elif isinstance(node, nodes.Filter) and node.name not in FILTERS:
             yield Problem(line, f'there is no filter "{node.name}" in messages')
-        elif isinstance(node, nodes.Filter) and _chained(node) > CHAIN_LIMIT:
+        elif isinstance(node, nodes.Filter) and _filters_in(node) > CHAIN_LIMIT:
             yield Problem(line, f"more than {CHAIN_LIMIT} filters in a row")
+        elif isinstance(node, nodes.Const) and len(str(node.value)) > CONSTANT_LIMIT:
+            yield Problem(line, f"more than {CONSTANT_LIMIT:,} characters between quotation marks")
         elif isinstance(node, nodes.Test) and node.name not in TESTS:
             yield Problem(line, f'there is no test "{node.name}" in messages')
         elif isinstance(node, nodes.For) and node.recursive:
@@ -133,8 +138,8 @@ def _not_available(name: str) -> str:
     return f"{spoken} is not available in messages"
 
 
-def _chained(node: nodes.Node | None) -> int:
-    return 1 + _chained(node.node) if isinstance(node, nodes.Filter) else 0
+def _filters_in(node: nodes.Filter) -> int:
+    return 1 + sum(1 for _ in node.find_all(nodes.Filter))
 
 
 def _is_private(node: nodes.Getattr | nodes.Name) -> bool:

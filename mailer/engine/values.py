@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 CHARACTER_LIMIT = 64_000  # of all keys and strings of one recipient together
 ITEM_LIMIT = 2_000  # values of one recipient, lists' items included
@@ -15,8 +15,59 @@ class PlainDataError(ValueError):
     """A recipient's value that a template must not see; says why in plain words."""
 
 
+class Record:
+    """A JSON object with its values alone: of a dict, minijinja would give the methods too."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: dict[str, object]) -> None:
+        self._values = values
+
+    def __getitem__(self, key: str) -> object:
+        return self._values[key]
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __str__(self) -> str:
+        return str(self._values)
+
+    __repr__ = __str__
+
+
+class Items:
+    """A JSON array, as Record is an object."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: list[object]) -> None:
+        self._values = values
+
+    def __getitem__(self, index: int) -> object:
+        return self._values[index]
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __iter__(self) -> Iterator[object]:
+        return iter(self._values)
+
+    def __str__(self) -> str:
+        return str(self._values)
+
+    __repr__ = __str__
+
+
+# It is by these that minijinja knows what can be looked up in and looped over.
+Mapping.register(Record)
+Sequence.register(Items)
+
+
 def plain_values(variables: Mapping[str, object]) -> dict[str, object]:
-    """A copy made of str, int, float, bool, list and dict, null as "". Raises PlainDataError."""
+    """A copy made of str, int, float, bool, Items and Record, null as "". Raises PlainDataError."""
     budget = _Budget()
     return {budget.key(key): budget.copy(value, 1) for key, value in variables.items()}
 
@@ -63,7 +114,7 @@ class _Budget:
         if depth > DEPTH_LIMIT:
             raise PlainDataError("a value is nested too deeply")
         if isinstance(value, list):
-            return [self.copy(item, depth + 1) for item in value]
+            return Items([self.copy(item, depth + 1) for item in value])
         if isinstance(value, dict):
-            return {self.key(key): self.copy(item, depth + 1) for key, item in value.items()}
+            return Record({self.key(k): self.copy(item, depth + 1) for k, item in value.items()})
         raise PlainDataError(f"a value is not plain data ({kind.__name__})")

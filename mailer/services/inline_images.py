@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 # Within an attribute or a style, or behind a {% … %} there. "CID:1234" in a sentence is none.
 _REFERENCE = re.compile(
-    r"""((?:(?:["'=]|\burl\(|&quot;|&apos;|&\#0*3[49];)\s*|%\})cid:)([^"'\s<>()&;,]+?)"""
+    r"""((?:(?:["'=]|\burl\(|&quot;|&apos;|&\#0*3[49];)\s*|%\})cid:)([^"'\s<>()&;,]{1,200}?)"""
     r"""(?=["'\s<>()&;,]|\{%)""",
     re.IGNORECASE,
 )

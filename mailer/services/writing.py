@@ -7,7 +7,13 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Max
 
-from mailer.engine.render import Problem, check_template
+from mailer.engine.render import (
+    Content,
+    Problem,
+    TemplateProblem,
+    check_template,
+    compile_content,
+)
 from mailer.models import Message, MessageFile, MessageVersion
 
 CONTENT_FIELDS = ("subject", "html", "text", "from_name", "from_address", "reply_to")
@@ -24,11 +30,17 @@ class Finding:
 def check_message(*, subject: str, html: str, text: str) -> list[Finding]:
     """What is wrong with a message's templates, field by field and line by line."""
     fields = {"subject": subject, "html": html, "text": text}
-    return [
+    findings = [
         Finding(field, problem)
         for field, source in fields.items()
         for problem in check_template(source, html=field == "html")
     ]
+    if (html.strip() or text.strip()) and all(found.problem.kind != "error" for found in findings):
+        try:  # what the parser takes, minijinja may not
+            compile_content(Content(subject, html, text))
+        except TemplateProblem as problem:
+            findings.append(Finding(problem.part, Problem(problem.line or 1, problem.reason)))
+    return findings
 
 
 @transaction.atomic

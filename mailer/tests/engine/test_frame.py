@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from base64 import b64decode
 from datetime import datetime, timedelta, timezone
 from email import message_from_bytes
@@ -320,3 +321,22 @@ def test_a_local_part_outside_ascii_with_smtputf8() -> None:
     for bad in ("δ δ@x.org", "δ<@x.org", ".δ@x.org", "δ\x85@x.org", "δ\ud800@x.org"):
         with pytest.raises(AddressError):
             wire_address(bad, smtputf8=True)
+
+
+@pytest.mark.parametrize("returned", [b"", b"\r\n\r\nhello\r\n", b"DKIM-Signature: x\r\n"])
+def test_a_signer_that_returns_no_message_is_refused(returned: bytes) -> None:
+    frame = Frame(FrameSpec(("N", "n@example.com"), "example.com"), signer=lambda _: returned)
+    with pytest.raises(SigningError, match="is not the message"):
+        frame.build(
+            Rendered("s", "", "t").written(),
+            to_name="", to_address="r@example.org", uuid=uuid4(), date=NOW,
+        )  # fmt: skip
+
+
+def test_a_signer_that_exits_ends_no_process() -> None:
+    frame = Frame(FrameSpec(("N", "n@example.com"), "example.com"), signer=lambda _: sys.exit(1))
+    with pytest.raises(SigningError, match="SystemExit"):
+        frame.build(
+            Rendered("s", "", "t").written(),
+            to_name="", to_address="r@example.org", uuid=uuid4(), date=NOW,
+        )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import resource
 import threading
+from time import process_time
 
 import minijinja
 import pytest
@@ -446,3 +447,45 @@ def test_the_child_process_does_not_see_the_environment(monkeypatch: pytest.Monk
 
 def test_problems_are_values() -> None:
     assert Problem(1, "x") == Problem(1, "x", "error")
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["{{ d.items }}", "{{ d.update }}", "{{ l.count }}", "{{ l['append'] }}", "{{ d.copy }}"],
+)
+def test_what_json_does_not_hold_is_missing(source: str) -> None:
+    """Of a dict, minijinja would give the methods as well."""
+    with pytest.raises(TemplateProblem, match="missing"):
+        render(source, d={"k": "v"}, l=["a"])
+    assert render(source.replace(" }}", "|default('no') }}"), d={"k": "v"}, l=["a"]) == "no"
+
+
+def test_objects_and_arrays_do_what_json_does() -> None:
+    source = (
+        "{{ d.items }}{{ d['k'] }}{{ l[0] }}{{ l|last }}{{ l|join('-') }}{{ d|length }}"
+        "{% for i in l %}{{ loop.index }}{{ i }}{% endfor %}{% for k in d %}{{ k }}{% endfor %}"
+        "{{ 'y' if 'a' in l else 'n' }}{{ 'y' if none else 'n' }}"
+    )
+    output = render(source, d={"k": "v", "items": [1]}, l=["a", "b"], none=[])
+    assert output == "[1]vaba-b21a2bkitemsyn"
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["{{ ((x|upper|lower|upper|lower|upper) or x)|upper|lower|upper|lower }}", "{{ '%s' }}"],
+)
+def test_no_expression_makes_much_of_one_value(source: str) -> None:
+    problems = check_template(source.replace("%s", "a" * 1001), html=False)
+    assert {problem.kind for problem in problems} == {"error"}
+
+
+@pytest.mark.parametrize("tag", ["<a", "<a \"'", "<a'\"x", "<a =' ", '<a "'])
+def test_many_open_tags_are_looked_through_once(tag: str) -> None:
+    begun = process_time()
+    check_template(tag * (200_000 // len(tag)), html=True)
+    assert process_time() - begun < 10  # it took minutes
+
+
+def test_what_filters_make_longer_is_counted() -> None:
+    with pytest.raises(TemplateProblem, match="longer than"):
+        render("{{ x|urlencode|urlencode|urlencode|urlencode }}" * 20, x="😀" * 15_000)

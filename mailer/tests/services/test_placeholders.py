@@ -5,6 +5,7 @@ import pytest
 from mailer.engine.render import Content, TemplateProblem, compile_content
 from mailer.models import Suppression
 from mailer.services.placeholders import count_lacking, needed_placeholders, unknown_placeholders
+from mailer.services.writing import check_message
 from mailer.tests import factories
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
@@ -92,3 +93,8 @@ def test_a_message_without_placeholders_of_its_own_asks_nothing(
     assert version is not None
     with django_assert_num_queries(0):  # type: ignore[operator]
         assert count_lacking(mailing, version) == {}
+
+
+def test_what_minijinja_cannot_read_is_found_when_it_is_saved() -> None:
+    findings = check_message(subject="s", html="", text="x\n{% for loop in items %}{% endfor %}")
+    assert [(found.field, found.problem.kind) for found in findings] == [("text", "error")]
