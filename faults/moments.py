@@ -110,15 +110,14 @@ def _only_process(world: World) -> int:
 
 def _wait_blocked(verb: str, table: str) -> None:
     """Until somebody waits with such a statement for a lock that is held here."""
-    statement = f'^{verb} "?{table}"? '  # Django writes quotes, we do not
 
     def is_blocked() -> bool:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_stat_clear_snapshot()")  # else a transaction sees the same
             cursor.execute(
-                "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-                " AND datname = current_database() AND query ~ %s)",
-                [statement],
+                "SELECT EXISTS (SELECT 1 FROM pg_stat_activity"
+                " WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid)) AND query ~* %s)",
+                [f'^{verb} "?{table}'],
             )
             return bool(cursor.fetchone()[0])
 
