@@ -97,7 +97,11 @@ def test_it_remembers_after_a_kill_and_after_a_stop(site: Site) -> None:
     wait_until(lambda: shows(site, task), what=f"Flower shows {task}", seconds=90)
     saved_at = time.time() + 1
     wait_until(
-        lambda: any(path.stat().st_mtime > saved_at for path in site.folder.glob("flower.db*")),
+        lambda: any(
+            path.stat().st_mtime > saved_at
+            for path in site.folder.glob("flower.db*")
+            if ".tmp" not in path.name  # it is renamed in a moment
+        ),
         what="Flower saved what it has seen",
     )
     site.kill(flower)
