@@ -142,11 +142,7 @@ class Renderer:
 
         Raises TemplateProblem, naming a placeholder the recipient lacks.
         """
-        try:
-            values = plain_values(variables)
-        except PlainDataError as error:
-            raise TemplateProblem("values", None, str(error)) from error
-        return self._render_all(values)
+        return self._render_all(_plain(variables))
 
     def _render_all(self, values: dict[str, object]) -> Rendered:
         subject = _one_line(self._render("subject", values))
@@ -156,10 +152,7 @@ class Renderer:
 
     def write(self, variables: Mapping[str, object]) -> Written:
         """As render(), with the bodies as octets. Raises TemplateProblem."""
-        try:
-            values = plain_values(variables)
-        except PlainDataError as error:
-            raise TemplateProblem("values", None, str(error)) from error
+        values = _plain(variables)
         if self._stencil is not None and (written := self._fill(self._stencil, values)):
             return written
         return self._render_all(values).written()
@@ -242,6 +235,13 @@ def _join(items: object, separator: object = "") -> str:
     if sum(map(len, words)) + len(between) * len(words) > OUTPUT_LIMITS["html"]:
         raise _TooLongError
     return between.join(words)
+
+
+def _plain(variables: Mapping[str, object]) -> dict[str, object]:
+    try:
+        return plain_values(variables)
+    except PlainDataError as error:
+        raise TemplateProblem("values", None, str(error)) from error
 
 
 def _may_grow(source: str) -> bool:

@@ -15,7 +15,7 @@ from mailer.engine.transaction import Transaction
 from mailer.engine.wire import Wire
 
 _DOT = b".\r\n"
-_RSET = b"RSET\r\n"
+RSET = b"RSET\r\n"
 FAR_AWAY = 0.002  # seconds of round trip from which on CHUNKING pays
 _RESTED = 1.0  # seconds of silence after which a relay may be about to hang up
 _LONG_TEXT = 65_536  # octets; a relay may well refuse such a one before its end
@@ -151,7 +151,7 @@ class Connection:
         elif lead:
             refused = hear(wire, Stage.MAIL)
             # Refusing a lone dot, which has no recipient, is right. RSET cannot be refused.
-            if refused and (refused.ends_connection or lead == _RSET):
+            if refused and (refused.ends_connection or lead == RSET):
                 return self._end(Conversation(Stage.MAIL, None, Break.LOST, "RSET failed"))
         if not self._envelope:
             return Turn(text)
@@ -207,7 +207,7 @@ class Connection:
             refusal = refusal or said
             if said.ends_connection:
                 return refusal, said
-            self._lead = _RSET
+            self._lead = RSET
             if not pipelined:
                 break
         return refusal, None

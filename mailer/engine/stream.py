@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from mailer.engine.conversation import Break, Conversation, Stage
 from mailer.engine.exchange import broken, conclude, hear, unasked
-from mailer.engine.smtp import MIXED_UP, Connection
+from mailer.engine.smtp import MIXED_UP, RSET, Connection
 from mailer.engine.transaction import Transaction
 
 WINDOW = 20  # messages on their way: what a break may leave in doubt
 WINDOW_OCTETS = 1_000_000  # or one message that is longer
-_RSET = b"RSET\r\n"  # a transaction that was refused, nobody knows yet, would refuse the next
 _BEFORE_THE_TEXT = (Stage.MAIL, Stage.MAIL, Stage.RCPT)  # the first of them RSET's reply
 _LAST_WORDS = 5.0  # seconds for what a relay still says that has hung up, or no longer reads
 
@@ -62,7 +61,8 @@ class Stream:
         """Write a transaction. What goes wrong in here, pull() tells."""
         self._connection.transactions += 1
         whole = transaction.whole(eight_bit=self._connection.eight_bit)
-        self._write(_RSET + whole, _BEFORE_THE_TEXT)
+        # One that was refused, nobody knows it yet, would refuse the next.
+        self._write(RSET + whole, _BEFORE_THE_TEXT)
 
     def finish(self, transaction: Transaction) -> None:
         """Write the text of a transaction whose envelope was taken."""

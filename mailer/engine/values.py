@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 CHARACTER_LIMIT = 64_000  # of all keys and strings of one recipient together
 ITEM_LIMIT = 2_000  # values of one recipient, lists' items included
@@ -15,39 +16,17 @@ class PlainDataError(ValueError):
     """A recipient's value that a template must not see; says why in plain words."""
 
 
-class Record:
-    """A JSON object with its values alone: of a dict, minijinja would give the methods too."""
+class _Values:
+    """The values of a JSON object or array, and nothing else: of a dict or a list, minijinja would
+    give a template the methods too."""
 
     __slots__ = ("_values",)
 
-    def __init__(self, values: dict[str, object]) -> None:
+    def __init__(self, values: Any) -> None:
         self._values = values
 
-    def __getitem__(self, key: str) -> object:
+    def __getitem__(self, key: Any) -> object:
         return self._values[key]
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __str__(self) -> str:
-        return str(self._values)
-
-    __repr__ = __str__
-
-
-class Items:
-    """A JSON array, as Record is an object."""
-
-    __slots__ = ("_values",)
-
-    def __init__(self, values: list[object]) -> None:
-        self._values = values
-
-    def __getitem__(self, index: int) -> object:
-        return self._values[index]
 
     def __len__(self) -> int:
         return len(self._values)
@@ -55,10 +34,20 @@ class Items:
     def __iter__(self) -> Iterator[object]:
         return iter(self._values)
 
-    def __str__(self) -> str:
-        return str(self._values)
+    def __repr__(self) -> str:
+        return repr(self._values)
 
-    __repr__ = __str__
+
+class Record(_Values):
+    """A JSON object; made of a dict."""
+
+    __slots__ = ()
+
+
+class Items(_Values):
+    """A JSON array; made of a list."""
+
+    __slots__ = ()
 
 
 # It is by these that minijinja knows what can be looked up in and looped over.

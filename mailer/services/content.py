@@ -120,16 +120,27 @@ def check_content(run: Run) -> None:
     if version is None:
         raise NotPossible(_("Run %(run)s has no content.") % {"run": run.pk})
     try:
-        Frame(run_frame(run, version))
+        make_frame(run_frame(run, version), version)
         compile_content(content_of(version))
     except (ValueError, TemplateProblem) as problem:
         raise _unsendable(problem) from None
     try:
-        render_bounded(content_of(version), _first_variables(run))
+        render_first(version, _first_variables(run))
     except LimitReached as problem:
         raise _unsendable(problem) from None
+
+
+def render_first(version: MessageVersion, variables: dict[str, object]) -> None:
+    """Render in a child with bounded memory and time what nobody has rendered yet.
+
+    Raises LimitReached. What is only about this recipient is said where they are tried.
+    """
+    try:
+        render_bounded(content_of(version), variables)
+    except LimitReached:
+        raise
     except TemplateProblem:
-        return  # about this recipient: it will fail and be named there
+        return
 
 
 def variables_of(recipient: Recipient) -> dict[str, object]:

@@ -13,13 +13,12 @@ from django.utils.translation import gettext as _
 
 from admin_ext.conf import kept_for
 from mailer.addresses import normalize_address
-from mailer.engine.preflight import LimitReached, render_bounded
 from mailer.engine.render import TemplateProblem, compile_content
 from mailer.engine.sender import Composer, Outcome, Outgoing, Result, Sender
 from mailer.exceptions import MailerError, NotPossible
-from mailer.models import Message, MessageVersion, Recipient, Relay, TestMessage
+from mailer.models import Message, Recipient, Relay, TestMessage
 
-from .content import content_of, make_frame, message_frame, variables_of
+from .content import content_of, make_frame, message_frame, render_first, variables_of
 from .relays import relay_address
 
 
@@ -109,7 +108,7 @@ def _open_sender(test: TestMessage) -> Sender:
         raise NotPossible(_("Its relay was deleted. Send another test."))
     try:
         renderer = compile_content(content_of(version))
-        _render_first(version, test.address)
+        render_first(version, _variables_for(test.address))
     except TemplateProblem as problem:
         raise NotPossible(str(problem)) from None
     return Sender(
@@ -121,16 +120,6 @@ def _open_sender(test: TestMessage) -> Sender:
             clock=timezone.now,
         ),
     )
-
-
-def _render_first(version: MessageVersion, address: str) -> None:
-    """Raises LimitReached: nobody else has rendered this message yet."""
-    try:
-        render_bounded(content_of(version), _variables_for(address))
-    except LimitReached:
-        raise
-    except TemplateProblem:
-        return  # a placeholder that is missing, say: said of the message that was tried
 
 
 def _variables_for(address: str) -> dict[str, object]:
