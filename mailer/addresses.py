@@ -39,6 +39,11 @@ def normalize_address(raw: str) -> Normal:
     return Normal(address=found.normalized, domain=found.ascii_domain.lower())
 
 
+def normalize_domain(raw: str) -> str:
+    """What stands behind the @, as it goes on the wire. Raises ValueError."""
+    return normalize_address(f"somebody@{raw.strip()}").domain
+
+
 def hash_address(normal: Normal, *, key: bytes) -> bytes:
     """32 bytes that stand for an address, the same for any capitals in it.
 

@@ -6,7 +6,8 @@ from .audience import Consent, MailingList, Subscription  # isort: skip
 from .audit import Audit
 from .batch import Batch
 from .delivery import Attempt, Delivery
-from .mailing import Mailing
+from .domain_limit import DomainLimit
+from .mailing import Mailing, MailingRelay
 from .message import Message, MessageVersion
 from .message_file import MessageFile, StoredFile
 from .relay import Relay
@@ -21,8 +22,10 @@ __all__ = [
     "Batch",
     "Consent",
     "Delivery",
+    "DomainLimit",
     "Mailing",
     "MailingList",
+    "MailingRelay",
     "Message",
     "MessageFile",
     "MessageVersion",

@@ -17,6 +17,7 @@ class Audit(models.Model):
         RETRY = "retry", _("retried")
         RESOLVE = "resolve", _("resolved")
         HOLD = "hold", _("held")
+        BREAK = "break", _("paused by itself")  # too many refusals
         TAKE_OVER = "take_over", _("taken over after an interruption")
 
     run = models.ForeignKey(Run, models.CASCADE, related_name="audits", verbose_name=_("run"))

@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mailer.states import BatchState
 
+from .domain_limit import DomainLimit
 from .relay import Relay
 from .run import Run
 
@@ -13,6 +14,10 @@ from .run import Run
 class Batch(models.Model):
     run = models.ForeignKey(Run, models.CASCADE, related_name="batches", verbose_name=_("run"))
     relay = models.ForeignKey(Relay, models.PROTECT, related_name="+", verbose_name=_("relay"))
+    # All its recipients are at this provider, which takes only so much a minute.
+    domain_limit = models.ForeignKey(
+        DomainLimit, models.SET_NULL, null=True, related_name="+", verbose_name=_("provider")
+    )
     first_seq = models.PositiveBigIntegerField(_("from"))
     last_seq = models.PositiveBigIntegerField(_("to"))
     # Exclusive: everything below it may have left. Moved on *before* a window is sent.

@@ -23,6 +23,11 @@ class MailingQuerySet(models.QuerySet["Mailing"]):
 
 
 class Mailing(models.Model):
+    class Weight(models.IntegerChoices):
+        LESS = 1, _("less than others")
+        EQUAL = 4, _("as much as others")
+        MORE = 16, _("more than others")
+
     class Kind(models.TextChoices):
         MANUAL = "manual", _("Only when somebody presses “Send now”")
         ONCE = "once", _("Once")
@@ -47,6 +52,23 @@ class Mailing(models.Model):
         help_text=_("Somebody on several of them still gets one message."),
     )
     relay = models.ForeignKey(Relay, models.PROTECT, verbose_name=_("relay"))
+    relay_share = models.PositiveSmallIntegerField(
+        _("its share"),
+        default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text=_("Only where there are further relays: so many parts of all mail."),
+    )
+    weight = models.PositiveSmallIntegerField(
+        _("beside other runs"),
+        choices=Weight.choices,
+        default=Weight.EQUAL,
+        help_text=_("How much of a relay it gets while several runs are sending through it."),
+    )
+    urgent = models.BooleanField(
+        _("urgent"), default=False, help_text=_("Goes before all mail that is not urgent.")
+    )
+    # Of one message, for services.send_one: no lists, no schedule.
+    is_single = models.BooleanField(default=False, editable=False)
     enabled = models.BooleanField(
         _("schedule is on"), default=False, help_text=_("Off: only “Send now” sends it.")
     )
@@ -93,6 +115,20 @@ class Mailing(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(120)],
         help_text=_("What the relay has not taken by then is given up (4 days are usual)."),
     )
+    breaker_percent = models.FloatField(
+        _("pause when so many percent are refused"),
+        default=5,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.1), MaxValueValidator(100)],
+        help_text=_("The run then waits for somebody to look at it. Empty: never."),
+    )
+    breaker_after = models.PositiveIntegerField(
+        _("but not before so many were tried"),
+        default=200,
+        validators=[MinValueValidator(1)],
+        help_text=_("A tenth of it is enough when the replies are about policy or reputation."),
+    )
     # Fires the wake-up; the slot service decides what is due.
     periodic_task = models.OneToOneField(
         PeriodicTask, models.SET_NULL, null=True, editable=False, related_name="mailing"
@@ -106,6 +142,13 @@ class Mailing(models.Model):
         verbose_name_plural = _("mailings")
         ordering = ["name"]
         permissions = [("start_mailing", _("Can send a mailing now"))]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["message"],
+                condition=models.Q(is_single=True),
+                name="one_single_mailing_per_message",
+            )
+        ]
         indexes = [
             # The tick: which mailings are due?
             models.Index(fields=["next_due_at"], name="mailing_next_due"),
@@ -117,3 +160,27 @@ class Mailing(models.Model):
     @property
     def expires_after(self) -> timedelta:
         return timedelta(hours=self.expires_after_hours)
+
+
+class MailingRelay(models.Model):
+    """A further relay of a mailing; each message goes through exactly one."""
+
+    mailing = models.ForeignKey(Mailing, models.CASCADE, related_name="further_relays")
+    relay = models.ForeignKey(Relay, models.PROTECT, related_name="+", verbose_name=_("relay"))
+    share = models.PositiveSmallIntegerField(
+        _("share"),
+        default=0,
+        validators=[MaxValueValidator(100)],
+        help_text=_("So many parts of all mail; 0: only while the others are paused."),
+    )
+
+    class Meta:
+        verbose_name = _("further relay")
+        verbose_name_plural = _("further relays")
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["mailing", "relay"], name="one_share_per_relay")
+        ]
+
+    def __str__(self) -> str:
+        return str(self.relay)

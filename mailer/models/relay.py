@@ -1,6 +1,7 @@
 """The mail servers that mail leaves through."""
 
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -12,13 +13,26 @@ from mailer.credentials import decrypt, encrypt
 from mailer.names import validate_name
 
 
+def _limit(name: Any) -> models.PositiveIntegerField[int | None, int | None]:
+    return models.PositiveIntegerField(
+        name, null=True, blank=True, validators=[MinValueValidator(1)]
+    )
+
+
 class Relay(models.Model):
+    class Kind(models.TextChoices):
+        SMTP = "smtp", _("SMTP server")
+        BACKEND = "backend", _("Django e-mail backend")
+
     class Security(models.TextChoices):
         NONE = "none", _("None (only inside a trusted network)")
         STARTTLS = "starttls", _("STARTTLS")
         TLS = "tls", _("TLS from the first byte")
 
     name = models.CharField(_("name"), max_length=120, unique=True, validators=[validate_name])
+    kind = models.CharField(_("kind"), max_length=8, choices=Kind.choices, default=Kind.SMTP)
+    # One of MAILER_BACKENDS: what staff write here must never decide what Python imports.
+    backend = models.CharField(_("backend"), max_length=200, blank=True)
     from_environment = models.BooleanField(
         _("address from the environment"),
         default=False,
@@ -59,8 +73,31 @@ class Relay(models.Model):
             "Shared by all processes: each opens its part of them for its batch, one at least."
         ),
     )
-    # Up to when the rate is spoken for: a window reserves its time by moving this on.
+    rate_per_minute = _limit(_("messages per minute"))
+    rate_per_hour = _limit(_("messages per hour"))
+    rate_per_day = _limit(_("messages per day"))
+    warm_up_from = models.DateField(
+        _("warm up from"),
+        null=True,
+        blank=True,
+        help_text=_("The first day of a server that nobody has had mail from. Empty: none."),
+    )
+    warm_up_first = models.PositiveIntegerField(
+        _("messages on the first day"), default=50, validators=[MinValueValidator(1)]
+    )
+    warm_up_factor = models.FloatField(
+        _("times as many each day"),
+        default=1.5,
+        validators=[MinValueValidator(1.01), MaxValueValidator(10)],
+    )
+    warm_up_full = _limit(_("until so many a day"))
+    # Up to when the messages a second are spoken for: a window reserves its time by moving it on.
     reserved_until = models.DateTimeField(null=True, editable=False)
+    # What was sent lately, for the other limits: services.limits reads and writes it.
+    used = models.JSONField(default=dict, editable=False)
+    # A limit is used up: no batch is rung before this. `waits_for` is the limit's name.
+    waits_until = models.DateTimeField(null=True, editable=False)
+    waits_for = models.CharField(max_length=8, blank=True, editable=False)
     paused_until = models.DateTimeField(_("paused until"), null=True, blank=True, editable=False)
     pause_reason = models.CharField(_("why paused"), max_length=300, blank=True, editable=False)
     failures_in_a_row = models.PositiveIntegerField(default=0, editable=False)
@@ -74,8 +111,14 @@ class Relay(models.Model):
         return self.name
 
     def clean(self) -> None:
-        if not self.from_environment and not self.host:
+        if self.kind == self.Kind.BACKEND:
+            if self.backend not in settings.MAILER_BACKENDS:
+                raise ValidationError({"backend": _("Choose a backend.")})
+        elif not self.from_environment and not self.host:
             raise ValidationError({"host": _("Give a host, or take the address from RELAY_URL.")})
+        if self.warm_up_from and not self.warm_up_full:
+            words = _("Say at how many messages a day it has warmed up.")
+            raise ValidationError({"warm_up_full": words})
 
     def set_password(self, password: str) -> None:
         """Keep a password, encrypted; an empty one forgets it."""
@@ -87,3 +130,9 @@ class Relay(models.Model):
 
     def is_paused(self, *, now: datetime) -> bool:
         return self.paused_until is not None and self.paused_until > now
+
+    @property
+    def places(self) -> int:
+        """Batches that may be sent at a time. Those that share a rate take turns at sending: one
+        sends, the next is ready, and each has half of the connections."""
+        return min(self.connections, 2) if self.rate_per_second else self.connections

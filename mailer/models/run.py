@@ -21,6 +21,7 @@ class Run(models.Model):
         SCHEDULE = "schedule", _("Schedule")
         STAFF = "staff", _("Send now")
         COMMAND = "command", _("Command line")
+        SINGLE = "single", _("The site itself")  # services.send_one: one message to one address
 
     mailing = models.ForeignKey(
         Mailing, models.PROTECT, related_name="runs", verbose_name=_("mailing")
@@ -46,6 +47,8 @@ class Run(models.Model):
     relay = models.ForeignKey(
         Relay, models.PROTECT, null=True, related_name="+", verbose_name=_("relay")
     )
+    # The relays and their shares: {"3": 2, "7": 1}; a share of 0 is for when the others are paused.
+    shares = models.JSONField(default=dict)
     lists = models.ManyToManyField(MailingList, related_name="+", verbose_name=_("lists"))
     # Who was left out and why: {"suppressed": 21, "unsubscribed": 290}. They have no delivery.
     left_out = models.JSONField(_("left out"), default=dict)
@@ -59,6 +62,15 @@ class Run(models.Model):
     uncertain = models.PositiveIntegerField(_("uncertain"), default=0)
     skipped = models.PositiveIntegerField(_("left out since"), default=0)
     cancelled = models.PositiveIntegerField(_("cancelled"), default=0)
+
+    # Since it was started, resumed or retried: what the circuit breaker looks at.
+    tried = models.PositiveIntegerField(default=0)
+    refused = models.PositiveIntegerField(default=0)
+    refused_by_policy = models.PositiveIntegerField(default=0)
+    # Messages attempted, divided by the mailing's weight: the run that is least far is next.
+    passed = models.FloatField(default=0)
+    # Of services.send_one: the same key again gives the same run.
+    idempotency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001
 
     started_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -86,6 +98,9 @@ class Run(models.Model):
         ]
         constraints = [
             models.UniqueConstraint(fields=["mailing", "slot"], name="one_run_per_slot"),
+            models.UniqueConstraint(
+                fields=["mailing", "idempotency_key"], name="one_run_per_idempotency_key"
+            ),
             models.CheckConstraint(
                 condition=Q(
                     total=F("pending")

@@ -2,7 +2,7 @@
 
 from django.core.exceptions import ImproperlyConfigured
 
-from .environment import read_callable, read_count, read_positive
+from .environment import env, read_callable, read_count, read_positive
 
 # --- Sending ---------------------------------------------------------------------------------
 # Deliveries in one batch, which is one Celery task.
@@ -35,3 +35,8 @@ MAILER_TEST_RETRY_SECONDS = read_count("MAILER_TEST_RETRY_SECONDS", 10)
 # What signs each message (DKIM): the dotted name of a function that takes the whole message as
 # bytes and returns it signed: [Signing](#signing).
 MAILER_SIGNER = read_callable("MAILER_SIGNER", "")
+# Django e-mail backends that a relay may be made of, beside SMTP: dotted names, separated by
+# commas. Staff choose from these alone.
+MAILER_BACKENDS = [
+    name for item in env.list("MAILER_BACKENDS", default=[]) if (name := item.strip())
+]
