@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 import mmap
 import threading
+from datetime import datetime
+from math import ceil
 from typing import Any
 
 from celery import Task, shared_task, signals
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 # only, and a batch shall stop at its next message.
 _stopping = mmap.mmap(-1, 1)
 _ringing = threading.local()
+_woken: set[datetime] = set()  # the last moment for which a ring was published
 
 
 @signals.worker_shutting_down.connect
@@ -44,6 +47,11 @@ def _say_goodbye(**_: Any) -> None:
 @shared_task(name="mailer.tick", ignore_result=True)
 def tick() -> None:
     recovery.tick(now=timezone.now())
+    ring_after_commit()
+
+
+@shared_task(name="mailer.ring", ignore_result=True)
+def ring() -> None:
     ring_after_commit()
 
 
@@ -130,3 +138,17 @@ def _ring_once() -> None:
             for unheard in bells[index:]:
                 ringing.unring(unheard)
             return
+    _ring_later(now)
+
+
+def _ring_later(now: datetime) -> None:
+    """Have somebody ring when a relay's pause or a limit ends between two ticks, once."""
+    moment = ringing.next_opening(now=now)
+    if moment is None or moment in _woken:
+        return
+    _woken.clear()
+    _woken.add(moment)
+    try:
+        ring.apply_async(countdown=ceil((moment - now).total_seconds()))
+    except (OperationalError, OSError) as error:
+        log.warning("the broker took no task (%s); the tick rings", error)

@@ -30,6 +30,7 @@ def _owner(task: PeriodicTask) -> Mailing | None:
 
 
 register_task("mailer.tick", label=_("Look for what is due"))
+register_task("mailer.ring", label=_("Tell workers what there is to do"))
 register_task(
     "mailer.wake_mailing",
     label=_("Wake a mailing"),

@@ -131,8 +131,17 @@ class Relay(models.Model):
     def is_paused(self, *, now: datetime) -> bool:
         return self.paused_until is not None and self.paused_until > now
 
+    def waits(self, *, now: datetime) -> bool:
+        """Whether one of its limits is used up."""
+        return self.waits_until is not None and self.waits_until > now
+
     @property
     def places(self) -> int:
-        """Batches that may be sent at a time. Those that share a rate take turns at sending: one
-        sends, the next is ready, and each has half of the connections."""
+        """Batches that may be sent at a time.
+
+        Those that share a rate take turns: one sends, the next is ready, and each has half of the
+        connections. After trouble a single one finds out whether it is over.
+        """
+        if self.failures_in_a_row:
+            return 1
         return min(self.connections, 2) if self.rate_per_second else self.connections

@@ -30,6 +30,8 @@ class Claim:
     token: uuid.UUID
     deadline: float
     lost: threading.Event = field(default_factory=threading.Event)
+    #: The first seq of the window that is open.
+    window_start: int = 0
     #: What was recorded so far, by state.
     outcomes: Counter[str] = field(default_factory=Counter)
 
@@ -41,11 +43,12 @@ def claim_batch(batch_id: int, *, task_id: str, worker: str, now: datetime) -> C
     """Take a ready batch of a run that is sending; None when another has it or it must wait."""
     token, deadline = uuid.uuid4(), _deadline()
     with transaction.atomic():
-        has_room = _relay_has_room(batch_id)
+        relay_id, has_room = _relay_has_room(batch_id)
         # Locked and looked at again: a joined compare-and-set would be answered from a snapshot,
         # and on PostgreSQL two workers could both take the batch.
         ready = Batch.objects.select_for_update().filter(pk=batch_id, state=BatchState.READY)
-        run_id = ready.values_list("run_id", flat=True).first()
+        # By the relay that has room: meanwhile it may have been given to another.
+        run_id = ready.filter(relay=relay_id).values_list("run_id", flat=True).first()
         if run_id is None or not Run.objects.filter(pk=run_id, state=RunState.SENDING).exists():
             return None
         if not has_room:
@@ -94,15 +97,16 @@ def advance_mark(claim: Claim, *, to: int, now: datetime) -> bool:
     return True
 
 
-def _relay_has_room(batch_id: int) -> bool:
-    """Whether a batch's relay may have one batch more; nobody else takes one of its meanwhile."""
+def _relay_has_room(batch_id: int) -> tuple[int | None, bool]:
+    """A batch's relay, and whether it may have one batch more; nobody else takes one of its
+    meanwhile."""
     of_batch = Batch.objects.filter(pk=batch_id).values("relay_id")
     # no_key: whoever adds batches for this relay meanwhile does not wait.
     relay = Relay.objects.select_for_update(no_key=True).filter(pk__in=of_batch).first()
     if relay is None:
-        return False
+        return None, False
     sending = Batch.objects.filter(state=BatchState.SENDING, relay_id=relay.pk)
-    return sending.count() < relay.connections
+    return relay.pk, sending.count() < relay.places
 
 
 def renew_lease(claim: Claim, *, now: datetime) -> bool:
@@ -138,7 +142,7 @@ def close_batch(claim: Claim, *, now: datetime) -> None:
     if state == RunState.CANCELLED:
         cancel_deliveries(batch.run_id, ids=ids)
     else:
-        move_to_tail(batch.run, ids=ids, relay=batch.relay, now=now)
+        move_to_tail(batch.run, ids=ids, like=batch, now=now)
 
 
 def lock_pending(run_id: int, *, first: int, last: int) -> list[int]:
@@ -189,7 +193,7 @@ def reap_batch(batch_id: int, *, now: datetime) -> int | None:
         if batch.run.state == RunState.CANCELLED:
             cancel_deliveries(batch.run_id, ids=ids)
         else:
-            move_to_tail(batch.run, ids=ids, relay=batch.relay, now=now)
+            move_to_tail(batch.run, ids=ids, like=batch, now=now)
         count_moves(batch.run_id, {(DeliveryState.PENDING, DeliveryState.UNCERTAIN): uncertain})
         return uncertain
 

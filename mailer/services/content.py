@@ -18,6 +18,7 @@ from mailer.models import MessageVersion, Recipient, Relay, Run, StoredFile
 from mailer.states import SubscriptionState
 
 from .inline_images import with_content_ids
+from .limits import STRETCH
 from .relays import relay_address
 
 #: The sender's part of Feedback-ID, 5 to 15 characters, the same for all mail (Gmail).
@@ -30,8 +31,9 @@ _compiled = lru_cache(maxsize=8)(compile_content)  # batch after batch sends the
 def open_sender(run: Run, relay: Relay, *, processes: int) -> Sender:
     """A sender for this run's frozen content; use it in a with statement.
 
-    So many processes share the relay's connections evenly. Where there are not enough for all, none
-    is kept from batch to batch: an idle one would be one too many.
+    So many processes share the relay's connections evenly, as far as it has places for their
+    batches. Where there are not enough for all, none is kept from batch to batch: an idle one would
+    be one too many.
     """
     version = run.message_version
     if version is None:
@@ -43,9 +45,9 @@ def open_sender(run: Run, relay: Relay, *, processes: int) -> Sender:
             _compiled(content_of(version)),
             envelope_sender=lambda _message: version.from_address,
         ),
-        connections=max(1, relay.connections // max(1, processes)),
-        pace=Pace(relay.rate_per_second),
-        kept=_kept if processes <= relay.connections else None,
+        connections=max(1, relay.connections // max(1, min(processes, relay.places))),
+        pace=Pace(relay.rate_per_second and relay.rate_per_second / STRETCH),
+        kept=_kept if processes <= relay.places else None,
     )
 
 

@@ -16,6 +16,7 @@ from mailer.exceptions import NotPossible
 from mailer.models import Audit, Delivery, Run
 from mailer.states import RUN_MOVES, RUN_SENDS_AGAIN, RUN_UNDER_WAY, DeliveryState, RunState
 
+from .fairness import join_queue
 from .left_out import left_out_in_words
 from .progress import count_moves, settle_run
 from .retrying import count_retry, in_chunks, keep_outcomes, nothing_to_retry, retriable, try_again
@@ -36,6 +37,7 @@ def resume_run(run_id: int, *, by: User | None, now: datetime) -> None:
     if run := Run.objects.select_related("mailing").filter(pk=run_id, expires_at__lte=now).first():
         run.expires_at = now + run.mailing.expires_after
         run.save(update_fields=["expires_at"])
+    join_queue(run_id)
     _audit(run_id, Audit.Action.RESUME, by=by, now=now)
     settle_run(run_id, now=now)
 

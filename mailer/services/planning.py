@@ -19,6 +19,7 @@ from mailer.states import RunState
 from .content import check_content
 from .expansion import expand
 from .scheduling import schedule_of
+from .shares import freeze_shares
 from .slots import count_slots, latest_slot, next_due
 
 log = logging.getLogger(__name__)
@@ -169,7 +170,8 @@ def _freeze(run_id: int, *, now: datetime) -> Run | None:
     run.state, run.reason = RunState.PREPARING, ""
     run.message_version = run.mailing.message.current
     run.relay = run.mailing.relay
-    run.save(update_fields=["state", "reason", "message_version", "relay"])
+    run.shares = freeze_shares(run.mailing)
+    run.save(update_fields=["state", "reason", "message_version", "relay", "shares"])
     run.lists.set(run.mailing.lists.all())
     if run.message_version is None:
         _fail(run, reason=_("The message has no content."), now=now)

@@ -82,24 +82,6 @@ def hold_run(run_id: int, *, reason: str, now: datetime) -> bool:
     return bool(held)
 
 
-def reserve_time(relay: Relay, *, messages: int, now: datetime) -> datetime:
-    """When a window of so many messages may begin under the relay's rate; takes that time.
-
-    One row is moved on by every worker on every machine, so they share the rate.
-    """
-    if not relay.rate_per_second:
-        return now
-    with transaction.atomic():
-        row = Relay.objects.select_for_update().only("reserved_until").get(pk=relay.pk)
-        length = timedelta(seconds=messages / relay.rate_per_second)
-        # No further than all connections before us can have asked for: a clock that was set back
-        # must not stop the relay for as long.
-        latest = now + relay.connections * length
-        start = min(max(now, row.reserved_until or now), latest)
-        Relay.objects.filter(pk=relay.pk).update(reserved_until=start + length)
-    return start
-
-
 def resume_relay(relay_id: int) -> None:
     """End a relay's pause, and its backoff: it is tried at the next ring."""
     Relay.objects.filter(pk=relay_id).update(

@@ -12,11 +12,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from admin_ext.components.numbers import format_number
-from mailer.models import Attempt, Delivery, Run
+from mailer.models import Attempt, Delivery, DomainLimit, Run
 from mailer.states import DeliveryState
 
+from .fairness import join_queue
 from .left_out import left_out_in_words, with_reason
 from .progress import count_moves
+from .providers import limits_by_domain
 from .tail import move_to_tail
 
 #: Deliveries held in memory at a time.
@@ -81,9 +83,9 @@ def try_again(
             of=("self",), skip_locked=connection.features.has_select_for_update_skip_locked
         )
         .order_by("seq")
-        .values_list("pk", "state")[:limit]
+        .values_list("pk", "state", "domain")[:limit]
     )
-    ids = [pk for pk, _state in rows]
+    ids = [pk for pk, _state, _domain in rows]
     for chunk in in_chunks(ids):
         keep_outcomes(chunk)
         chunk.update(
@@ -95,13 +97,25 @@ def try_again(
             problem=None,
             settled_at=None,
         )
-    move_to_tail(run, ids=ids, relay=run.relay, now=now)
-    before = Counter(state for _pk, state in rows)
+    if not run.pending:
+        join_queue(run.pk)
+    _move_to_tail(run, {pk: domain for pk, _state, domain in rows}, now=now)
+    before = Counter(state for _pk, state, _domain in rows)
     count_moves(
         run.pk,
         {(DeliveryState(state), DeliveryState.PENDING): n for state, n in before.items()},
     )
     return len(ids)
+
+
+def _move_to_tail(run: Run, domains: Mapping[int, str], *, now: datetime) -> None:
+    """Deliveries by their keys, each provider's to batches of its own."""
+    limits = limits_by_domain()
+    ids: dict[DomainLimit | None, list[int]] = {}
+    for pk, domain in domains.items():
+        ids.setdefault(limits.get(domain), []).append(pk)
+    for limit, some in ids.items():
+        move_to_tail(run, ids=some, limit=limit, now=now)
 
 
 def in_chunks(ids: Sequence[int]) -> Iterator[QuerySet[Delivery]]:

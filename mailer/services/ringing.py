@@ -5,6 +5,7 @@ Few at a time: the queue stays shallow, and a run of 100 is not stuck behind one
 
 import uuid
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -14,10 +15,12 @@ from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 
 from mailer.locks import Lock, wait_for
-from mailer.models import Batch, Run
+from mailer.models import Batch, DomainLimit, Relay, Run
 from mailer.states import BatchState, RunState
 
+from .fairness import can_be_sent
 from .planning import run_before, runs_to_prepare
+from .shares import usable_relay
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Bell:
 def take_bells(*, now: datetime, processes: int) -> list[Bell]:
     """Choose what to ring for and note that it was: whoever asks next gets the rest.
 
-    At most 2 × `processes` batches are in flight at a time, the run with the fewest first.
+    At most 2 × `processes` batches are in flight at a time.
     """
     # Two who count at once would ring for twice as many.
     wait_for(Lock.RINGING)
@@ -47,7 +50,8 @@ def take_bells(*, now: datetime, processes: int) -> list[Bell]:
     # In one order everywhere: two that ring at once then wait for each other, not deadlock.
     for batch in sorted(chosen, key=lambda batch: batch.pk):
         bell = Bell("send", batch.pk, _new_task_id())
-        rung = _waiting(now=now).filter(pk=batch.pk).update(rung_at=now, task_id=bell.task_id)
+        untouched = _waiting(now=now).filter(pk=batch.pk)
+        rung = untouched.update(rung_at=now, task_id=bell.task_id, relay=batch.relay)
         if rung:
             bells.append(bell)
     return bells
@@ -63,6 +67,17 @@ def unring(bell: Bell) -> None:
         )
 
 
+def next_opening(*, now: datetime) -> datetime | None:
+    """The next moment before the next tick at which a relay's pause or a limit ends."""
+    soon = now + timedelta(seconds=settings.MAILER_TICK_SECONDS)
+    moments = [
+        *Relay.objects.order_by().values_list("paused_until", "waits_until"),
+        *DomainLimit.objects.order_by().values_list("waits_until"),
+    ]
+    ahead = [moment for row in moments for moment in row if moment and now < moment <= soon]
+    return min(ahead, default=None)
+
+
 def lock_free(runs: QuerySet[Run]) -> QuerySet[Run]:
     """Without the runs that somebody works on right now: nobody waits for an expansion."""
     features = connection.features
@@ -73,43 +88,60 @@ def lock_free(runs: QuerySet[Run]) -> QuerySet[Run]:
 
 
 def _choose_batches(*, now: datetime, limit: int) -> list[Batch]:
-    by_run: Counter[int] = Counter()
-    by_relay: Counter[int] = Counter()
+    """Of urgent runs first, then of those that are least far by their weight; each batch with the
+    relay that it is to leave through."""
     going = Batch.objects.filter(
         # Whatever its run is by now: a batch of a paused run still waits for its relay's answer.
         Q(state=BatchState.SENDING)
         | Q(state=BatchState.READY, rung_at__gte=_forgotten(now), run__state=RunState.SENDING)
     )
-    for run_id, relay_id in going.values_list("run_id", "relay_id"):
-        by_run[run_id] += 1
+    by_run: Counter[int] = Counter()
+    by_relay: Counter[int] = Counter()
+    for run_id, relay_id, mark, last in going.values_list("run_id", "relay_id", "mark", "last_seq"):
+        by_run[run_id] += last + 1 - mark
         by_relay[relay_id] += 1
+    room = limit - by_relay.total()
+    waiting = _waiting_by_run(now=now, limit=room)
+    relays = Relay.objects.in_bulk()
+    runs = Run.objects.select_related("mailing").in_bulk(waiting)
     chosen: list[Batch] = []
-    waiting = {
-        run_id: list(_waiting(now=now).filter(run_id=run_id).select_related("relay")[:limit])
-        for run_id in _waiting(now=now).order_by().values_list("run_id", flat=True).distinct()
-    }
-    while waiting and by_run.total() < limit:
-        run_id = min(waiting, key=lambda pk: (by_run[pk], pk))
-        batch = waiting[run_id].pop(0)
-        if not waiting[run_id]:
-            del waiting[run_id]
-        if by_relay[batch.relay_id] >= batch.relay.connections:
+    while waiting and len(chosen) < room:
+        run = min((runs[pk] for pk in waiting), key=lambda run: _place_in_queue(run, by_run))
+        batch = waiting[run.pk].pop(0)
+        if not waiting[run.pk]:
+            del waiting[run.pk]
+        batch.run = run
+        relay = usable_relay(batch, relays=relays, taken=by_relay, now=now)
+        if relay is None:
             continue
-        by_run[run_id] += 1
-        by_relay[batch.relay_id] += 1
+        batch.relay = relay
+        by_run[run.pk] += batch.size
+        by_relay[relay.pk] += 1
         chosen.append(batch)
     return chosen
 
 
+def _place_in_queue(run: Run, in_flight: Mapping[int, int]) -> tuple[bool, float, int]:
+    return (
+        not run.mailing.urgent,
+        run.passed + in_flight.get(run.pk, 0) / run.mailing.weight,
+        run.pk,
+    )
+
+
+def _waiting_by_run(*, now: datetime, limit: int) -> dict[int, list[Batch]]:
+    """Each run's first waiting batches."""
+    waiting = _waiting(now=now)
+    runs = waiting.order_by().values_list("run_id", flat=True).distinct()
+    return (
+        {pk: list(waiting.filter(run_id=pk)[: max(0, limit)]) for pk in runs} if limit > 0 else {}
+    )
+
+
 def _waiting(*, now: datetime) -> QuerySet[Batch]:
     """Ready batches that nobody was told of, or so long ago that the broker must have lost it."""
-    return Batch.objects.filter(
-        Q(rung_at__isnull=True) | Q(rung_at__lt=_forgotten(now)),
-        Q(not_before__isnull=True) | Q(not_before__lte=now),
-        Q(relay__paused_until__isnull=True) | Q(relay__paused_until__lte=now),
-        state=BatchState.READY,
-        run__state=RunState.SENDING,
-    ).order_by("id")
+    untold = Q(rung_at__isnull=True) | Q(rung_at__lt=_forgotten(now))
+    return can_be_sent(now=now).filter(untold).order_by("id")
 
 
 def _forgotten(now: datetime) -> datetime:

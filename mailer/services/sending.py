@@ -9,12 +9,14 @@ from django.conf import settings
 from django.db import Error, connection
 
 from mailer.engine.sender import Outcome, Result, Sender
-from mailer.models import Relay
 
-from .claiming import Claim, claim_batch, is_sending
+from .claiming import Claim, claim_batch
 from .content import open_sender
 from .leases import kept_alive
-from .relays import hold_run, note_success, note_trouble, reserve_time
+from .limits import is_limited
+from .relays import hold_run, note_success, note_trouble
+from .turns import Turns
+from .watch import Watch
 from .windows import next_window, record_window, window_size
 
 log = logging.getLogger(__name__)
@@ -22,8 +24,6 @@ log = logging.getLogger(__name__)
 #: Messages a second that a process begins with, until it knows the relay.
 FIRST_SPEED = 2.0
 _speeds: dict[int, float] = {}  # by relay, as its last window went
-#: How often a worker looks whether its run was paused or cancelled.
-LOOK_SECONDS = 1.0
 
 
 def send_batch(
@@ -72,44 +72,54 @@ def _send_windows(
     stopping: Callable[[], bool],
 ) -> None:
     """Window after window; `results` holds what is known and not recorded yet."""
-    relay = claim.batch.relay
-    end = time.monotonic() + settings.MAILER_BATCH_SECONDS
+    batch, relay = claim.batch, claim.batch.relay
+    watch = Watch(claim, clock=clock, per_second=_speeds.get(relay.pk, FIRST_SPEED))
+    turns = Turns(batch, clock=clock) if is_limited(batch, now=clock()) else None
+    # After trouble one message goes first, to find out whether it is over.
+    probing = relay.failures_in_a_row > 0
     go_on = not relay.is_paused(now=clock())
+    again = 0  # messages of the last window that were not attempted, for want of time
 
     def may_offer() -> bool:
-        return claim.is_held() and not stopping()
-
-    watch, per_second = RunWatch(claim.batch.run_id), _speeds.get(relay.pk, FIRST_SPEED)
+        return claim.is_held() and not stopping() and (turns is None or turns.goes_on())
 
     def may_continue() -> bool:
         # A relay that has become slow must not keep this process from the others for a window.
-        return may_offer() and time.monotonic() < end and not watch.is_halted()
+        return claim.is_held() and not stopping() and not watch.is_halted()
 
     while True:
-        size = window_size(claim.batch, per_second=per_second)
-        if go_on and relay.rate_per_second:
+        size = 1 if probing else again or window_size(batch, per_second=watch.per_second)
+        if go_on and turns:
             # Recorded before the wait, and marked after it: nobody is on the way meanwhile.
             if not record_window(claim, results, now=clock()):
                 return
             results.clear()
-            _wait_for_turn(relay, size, may_continue, clock=clock)
-            go_on = may_continue()
-        window = next_window(claim, results, now=clock(), go_on=go_on, size=size)
+            size = turns.take(min(size, again or batch.last_seq + 1 - batch.mark), may_continue)
+            go_on = bool(size) and may_continue()
+        window = next_window(claim, results, now=clock(), go_on=go_on, size=size, again=bool(again))
         results.clear()
         if window is None:
             break
         begun = time.monotonic()
-        sender.send(window, results, may_continue=may_continue, may_offer=may_offer)
-        per_second = len(window) / max(0.001, time.monotonic() - begun)
-        _speeds[relay.pk] = per_second
+        sender.send(window[:size], results, may_continue=may_continue, may_offer=may_offer)
+        watch.note_window(len(results), seconds=time.monotonic() - begun)
+        _speeds[relay.pk] = watch.per_second
+        if turns:
+            turns.end(attempted=len(results))
+        early = len(results) < len(window[:size])
         go_on = (
             sender.trouble is None
             # A window that ended early is closed: what is left of it must not lie below the mark.
-            and len(results) == len(window)
+            and (not early or (turns is not None and turns.is_over()))
             and may_continue()
         )
+        again = len(window) - len(results)
+        probing = probing and not results
         if relay.failures_in_a_row and _has_answered(results, stopped=sender.trouble is not None):
             note_success(relay, now=clock())
+    if turns:
+        turns.end(attempted=0)
+    watch.close()
     if sender.trouble:
         note_trouble(claim.batch, sender.trouble, now=clock())
 
@@ -120,33 +130,6 @@ def _has_answered(results: Sequence[Result], *, stopped: bool) -> bool:
     return any(
         result.code and not (stopped and result.outcome is Outcome.DEFERRED) for result in results
     )
-
-
-class RunWatch:
-    """Looks now and then whether a run is still sending, so that a cancel or a pause stops it at
-    the next message, however slow its relay is."""
-
-    def __init__(self, run_id: int) -> None:
-        self._run_id = run_id
-        self._look_at = time.monotonic() + LOOK_SECONDS
-
-    def is_halted(self) -> bool:
-        if time.monotonic() < self._look_at:
-            return False
-        self._look_at = time.monotonic() + LOOK_SECONDS
-        try:
-            return not is_sending(self._run_id)
-        except Error:
-            return True  # nothing can be written down now: stop before the next message
-
-
-def _wait_for_turn(
-    relay: Relay, messages: int, may_continue: Callable[[], bool], *, clock: Callable[[], datetime]
-) -> None:
-    """Wait until the relay's rate has room for so many."""
-    start_at = reserve_time(relay, messages=messages, now=clock())
-    while clock() < start_at and may_continue():
-        time.sleep(min(0.25, max(0.0, (start_at - clock()).total_seconds())))
 
 
 def land_results(claim: Claim, results: Sequence[Result], *, clock: Callable[[], datetime]) -> None:

@@ -3,12 +3,17 @@
 import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import zip_longest
 
 from django.conf import settings
 from django.db import connection
 from django.db.models import F
 
-from mailer.models import Batch, Relay, Run
+from mailer.models import Batch, DomainLimit, Run
+
+from .shares import split_by_share
+
+SMALLEST_BATCH = 10  # where a provider takes hardly anything
 
 _RENUMBER = {
     "postgresql": """
@@ -21,10 +26,18 @@ _RENUMBER = {
 }
 
 
-def move_to_tail(run: Run, *, ids: Sequence[int], relay: Relay, now: datetime) -> None:
+def move_to_tail(
+    run: Run,
+    *,
+    ids: Sequence[int],
+    like: Batch | None = None,
+    limit: DomainLimit | None = None,
+    now: datetime,
+) -> None:
     """Give deliveries, which the caller has locked, the next seqs of their run and batches there.
 
-    To be called inside a transaction that holds no lock on the run yet (deliveries before run).
+    The batches are `like` the one that left them over, or by the run's shares under `limit`. To be
+    called inside a transaction that holds no lock on the run yet (deliveries before run).
     """
     if not ids:
         return
@@ -33,27 +46,50 @@ def move_to_tail(run: Run, *, ids: Sequence[int], relay: Relay, now: datetime) -
     first = Run.objects.values_list("next_seq", flat=True).get(pk=run.pk) - len(ids)
     with connection.cursor() as cursor:
         cursor.execute(_RENUMBER[connection.vendor], [first, json.dumps(list(ids))])
-    Batch.objects.bulk_create(
-        make_batches(run, first_seq=first, count=len(ids), now=now, relay=relay)
-    )
+    if like is not None:
+        batches = cut(
+            run,
+            first_seq=first,
+            count=len(ids),
+            relay_id=like.relay_id,
+            limit=like.domain_limit,
+            now=now,
+        )
+    else:
+        batches = make_batches(run, first_seq=first, count=len(ids), limit=limit, now=now)
+    Batch.objects.bulk_create(batches)
 
 
 def make_batches(
-    run: Run,
-    *,
-    first_seq: int,
-    count: int,
-    now: datetime,
-    relay: Relay | None = None,
+    run: Run, *, first_seq: int, count: int, limit: DomainLimit | None = None, now: datetime
 ) -> Iterator[Batch]:
-    """Unsaved batches of MAILER_BATCH_SIZE over [first_seq, first_seq + count)."""
+    """Unsaved batches over [first_seq, first_seq + count), by the run's shares, in turn."""
+    shares = []
+    for relay_id, part in split_by_share(run, count=count):
+        shares.append(
+            list(cut(run, first_seq=first_seq, count=part, relay_id=relay_id, limit=limit, now=now))
+        )
+        first_seq += part
+    for row in zip_longest(*shares):
+        yield from (batch for batch in row if batch is not None)
+
+
+def cut(
+    run: Run, *, first_seq: int, count: int, relay_id: int, limit: DomainLimit | None, now: datetime
+) -> Iterator[Batch]:
+    """Unsaved batches of MAILER_BATCH_SIZE for one relay; of what a provider takes in a minute,
+    where that is less: the rest of a batch has to be moved each time."""
     end = first_seq + count
-    for first in range(first_seq, end, settings.MAILER_BATCH_SIZE):
+    size = settings.MAILER_BATCH_SIZE
+    if limit is not None:
+        size = min(size, max(SMALLEST_BATCH, limit.per_minute))
+    for first in range(first_seq, end, size):
         yield Batch(
             run=run,
-            relay=relay or run.relay,
+            relay_id=relay_id,
+            domain_limit=limit,
             first_seq=first,
-            last_seq=min(first + settings.MAILER_BATCH_SIZE, end) - 1,
+            last_seq=min(first + size, end) - 1,
             mark=first,
             created_at=now,
         )

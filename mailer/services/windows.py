@@ -19,7 +19,7 @@ from mailer.engine.sender import Outgoing, Result
 from mailer.models import Batch, Delivery
 from mailer.states import DeliveryState
 
-from .claiming import Claim, advance_mark, close_batch, renew_lease
+from .claiming import Claim, advance_mark, close_batch, is_sending, renew_lease
 from .left_out import with_reason
 from .progress import count_moves, settle_run
 from .results import record_results
@@ -36,16 +36,21 @@ def next_window(
     now: datetime,
     go_on: bool = True,
     size: int | None = None,
+    again: bool = False,
 ) -> list[Outgoing] | None:
     """Record the last window's results and open the next; None when the batch is closed or lost.
 
-    `size` is how many messages the next window may have (MAILER_WINDOW_SIZE at most). `go_on`
-    false closes the batch: what was not attempted goes back to the tail of its run. Lock
-    order as everywhere: batch, deliveries, run.
+    `size` is how many messages the next window may have (MAILER_WINDOW_SIZE at most). `again`
+    opens the last window once more, for what of it was not attempted. `go_on` false closes the
+    batch: what was not attempted goes back to the tail of its run. Lock order as everywhere:
+    batch, deliveries, run.
     """
     batch = claim.batch
-    first = batch.mark
-    end = _next_mark(batch, size or window_size(batch)) if go_on else first
+    first = end = batch.mark
+    if go_on and again and is_sending(batch.run_id):
+        first = claim.window_start
+    elif go_on and not again:
+        end = _next_mark(batch, size or window_size(batch))
     if not advance_mark(claim, to=end, now=now):
         return None  # I6: the reaper was here; whatever we know came too late
     moved = record_results(batch, results, now=now)
@@ -56,6 +61,7 @@ def next_window(
         if not window:  # all of it was skipped, or sent from another batch
             first, batch.mark = batch.mark, _next_mark(batch, size or window_size(batch))
             Batch.objects.filter(pk=batch.pk).update(mark=batch.mark)
+    claim.window_start = first
     if not window:
         close_batch(claim, now=now)
     _count(claim, moved)

@@ -84,6 +84,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # What looks after the rest must never queue behind mail (measured: 17 s late on one shared queue).
 CELERY_TASK_ROUTES = {
     "mailer.tick": {"queue": CONTROL_QUEUE},
+    "mailer.ring": {"queue": CONTROL_QUEUE},
     "mailer.wake_mailing": {"queue": CONTROL_QUEUE},
     "admin_ext.*": {"queue": CONTROL_QUEUE},
 }

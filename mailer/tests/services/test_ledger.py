@@ -18,6 +18,7 @@ from mailer.services import (
     relays,
     ringing,
     sending,
+    watch,
     windows,
 )
 from mailer.services.progress import count_moves
@@ -711,7 +712,7 @@ def test_a_move_that_the_table_does_not_know_is_refused() -> None:
 def test_a_cancel_is_noticed_at_the_next_message_of_a_slow_window(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sending, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0)
     run = make_run(recipients=9)
 
     def script(message: object) -> Outcome:

@@ -1,0 +1,60 @@
+"""What a worker keeps an eye on while it sends a batch, however slow the relay is."""
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+from django.conf import settings
+from django.db import Error
+
+from .claiming import Claim, is_sending
+from .fairness import must_yield, note_progress
+
+#: How often it looks into the database.
+LOOK_SECONDS = 1.0
+#: A batch is not taken away from its worker before it has been at it for so long.
+YIELDS_AFTER = 2.0  # seconds
+
+
+class Watch:
+    """Looks now and then whether to go on with a batch: its run may have been paused or cancelled,
+    its time may be over, or another run's turn have come. `per_second` is how fast it goes."""
+
+    def __init__(self, claim: Claim, *, clock: Callable[[], datetime], per_second: float) -> None:
+        self.per_second = per_second
+        self._claim = claim
+        self._clock = clock
+        self._begun = time.monotonic()
+        self._look_at = self._begun + LOOK_SECONDS
+        self._attempted = self._told = 0
+        self._yields = False
+
+    def note_window(self, messages: int, *, seconds: float) -> None:
+        """Count what was attempted."""
+        self._attempted += messages
+        if messages:
+            self.per_second = messages / max(0.001, seconds)
+
+    def is_halted(self) -> bool:
+        now = time.monotonic()
+        if self._yields or now >= self._begun + settings.MAILER_BATCH_SECONDS:
+            return True
+        if now < self._look_at:
+            return False
+        self._look_at = now + LOOK_SECONDS
+        try:
+            self._yields = self._must_yield(now)
+            return self._yields or not is_sending(self._claim.batch.run_id)
+        except Error:
+            return True  # nothing can be written down now: stop before the next message
+
+    def close(self) -> None:
+        """Tell how far the run has come."""
+        attempted, self._told = self._attempted - self._told, self._attempted
+        note_progress(self._claim.batch, messages=attempted)
+
+    def _must_yield(self, now: float) -> bool:
+        if now < self._begun + YIELDS_AFTER or not self._attempted:
+            return False
+        self.close()
+        return must_yield(self._claim.batch, per_second=self.per_second, now=self._clock())

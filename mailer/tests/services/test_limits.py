@@ -1,0 +1,219 @@
+"""The limits of relays and providers, against every window of time that they speak of."""
+
+import random
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, timedelta
+from math import ceil
+from typing import Any
+
+import pytest
+
+from mailer.models import Batch, DomainLimit, Relay
+from mailer.services import control, ringing, sending
+from mailer.services.limits import Later, Turn, give_back, limits_of, take_turn
+from mailer.services.turns import Turns
+from mailer.states import RunState
+from mailer.tests.factories import (
+    NOW,
+    make_list,
+    make_recipient,
+    make_relay,
+    make_run,
+    subscribe,
+)
+from mailer.tests.ledger import Engine, check_invariants
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db]
+
+SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+
+
+def make_batch(**fields: Any) -> Batch:
+    return make_run(recipients=1, relay=make_relay(**fields)).batches.get()
+
+
+def work(now: datetime) -> None:
+    """What two workers do who are rung for once."""
+    for bell in ringing.take_bells(now=now, processes=2):
+        sending.send_batch(
+            bell.pk, task_id="t", worker="w", clock=lambda: now, stopping=lambda: False
+        )
+
+
+def simulate(
+    batch: Batch, *, hours: float, ask: Callable[[], int], used: Callable[[int], int]
+) -> list[float]:
+    """When messages left, in seconds from the beginning, while somebody always wants a turn."""
+    now, end, sent = NOW, NOW + timedelta(hours=hours), []
+    rate = batch.relay.rate_per_second
+    while now < end:
+        turn = take_turn(batch, messages=ask(), now=now)
+        if isinstance(turn, Later):
+            assert turn.until > now
+            now = turn.until
+            continue
+        messages = used(turn.messages)
+        since = (turn.start - NOW).total_seconds()
+        length = (turn.end - turn.start).total_seconds()
+        if rate:
+            sent += [since + n * length / turn.messages for n in range(messages)]
+        else:  # at any moment of the turn
+            sent += sorted(since + random.random() * length for _ in range(messages))
+        if messages < turn.messages:
+            give_back(batch, turn, messages=turn.messages - messages, now=turn.end)
+        now = turn.start if rate else now + timedelta(seconds=random.random())
+    return sorted(sent)
+
+
+def most_in(sent: Sequence[float], seconds: float) -> int:
+    """The most messages in any half-open window of so many seconds."""
+    most = first = 0
+    for last, moment in enumerate(sent):
+        while sent[first] <= moment - seconds:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+@pytest.mark.parametrize(
+    ("limits", "hours"),
+    [
+        ({"second": 7.5}, 0.02),
+        ({"minute": 30}, 0.1),
+        ({"minute": 1}, 0.1),
+        ({"minute": 60, "hour": 200}, 3.2),
+        ({"second": 1, "hour": 200}, 2.5),
+        ({"hour": 30, "day": 100}, 60),
+        ({"day": 50}, 80),
+    ],
+)
+def test_no_window_has_more_than_its_limit_and_95_percent_are_used(
+    limits: dict[str, float], hours: float
+) -> None:
+    random.seed(5)
+    fields = {f"rate_per_{span}": number for span, number in limits.items()}
+    batch = make_batch(**fields)
+    sent = simulate(
+        batch, hours=hours, ask=lambda: random.randint(1, 50), used=lambda messages: messages
+    )
+    for span, number in limits.items():
+        assert most_in(sent, SECONDS[span]) <= ceil(number)
+    # The longest span is the tightest; what is left of the last one does not count.
+    span, number = list(limits.items())[-1]
+    whole = int(hours * 3600 / SECONDS[span])
+    within = [moment for moment in sent if moment < whole * SECONDS[span]]
+    if number >= 30:  # one message is more than 5 percent of fewer
+        assert len(within) >= 0.95 * number * whole
+
+
+def test_what_was_not_sent_is_free_again() -> None:
+    random.seed(6)
+    batch = make_batch(rate_per_hour=100)
+    sent = simulate(batch, hours=3, ask=lambda: 20, used=lambda messages: (messages + 1) // 2)
+    assert most_in(sent, 3600) <= 100
+    assert len(sent) >= 0.95 * 300
+
+
+def test_a_wait_is_over_when_there_is_room_for_more_than_a_few() -> None:
+    batch = make_batch(rate_per_hour=100)
+    for minute in range(100):
+        turn = take_turn(batch, messages=1, now=NOW + timedelta(minutes=minute / 10))
+        assert isinstance(turn, Turn)
+    later = take_turn(batch, messages=50, now=NOW + timedelta(minutes=10))
+    assert isinstance(later, Later)
+    assert later.until > NOW + timedelta(minutes=60.9)  # the tenth of them
+    relay = Relay.objects.get(pk=batch.relay_id)
+    assert (relay.waits_until, relay.waits_for) == (later.until, "hour")
+    assert isinstance(take_turn(batch, messages=50, now=later.until), Turn)
+    relay.refresh_from_db()
+    assert relay.waits_until is None
+
+
+def test_a_clock_that_was_set_back_does_not_stop_a_relay_for_as_long() -> None:
+    batch = make_batch(rate_per_second=10, connections=2)
+    take_turn(batch, messages=10, now=NOW + timedelta(hours=1))
+    turn = take_turn(batch, messages=10, now=NOW)
+    until = turn.start if isinstance(turn, Turn) else turn.until
+    assert until <= NOW + timedelta(seconds=10)
+
+
+def test_warming_up_lets_more_through_each_day_until_it_is_through() -> None:
+    relay = make_relay(
+        warm_up_from=date(2026, 11, 23), warm_up_first=50, warm_up_factor=2, warm_up_full=1000
+    )
+    allowed = [
+        [limit.messages for limit in limits_of(relay, today=date(2026, 11, 22 + day))]
+        for day in range(8)
+    ]
+    assert allowed == [[50], [50], [100], [200], [400], [800], [], []]
+
+
+def test_a_warm_up_beside_a_limit_a_day_is_the_lower_of_the_two() -> None:
+    relay = make_relay(
+        rate_per_day=300, warm_up_from=NOW.date(), warm_up_first=50, warm_up_factor=10,
+        warm_up_full=10_000,
+    )  # fmt: skip
+    names = [
+        [(limit.name, limit.messages) for limit in limits_of(relay, today=NOW.date() + day)]
+        for day in (timedelta(0), timedelta(1), timedelta(9))
+    ]
+    assert names == [[("warm-up", 50)], [("day", 300)], [("day", 300)]]
+
+
+def test_a_run_waits_for_an_hourly_limit_and_goes_on_where_it_stopped(engine: Engine) -> None:
+    run = make_run(recipients=30, relay=make_relay(rate_per_hour=12))
+    sent = []
+    for minutes in (0, 1, 30, 61.1, 62, 123, 124):
+        work(NOW + timedelta(minutes=minutes))
+        run.refresh_from_db()
+        sent.append(run.sent)
+    assert sent == [12, 12, 12, 24, 24, 30, 30]
+    check_invariants(run, taken=engine.taken)
+    assert run.state == RunState.FINISHED
+
+
+def test_a_provider_that_is_full_holds_up_nobody_else(engine: Engine) -> None:
+    limit = DomainLimit.objects.create(name="Big", domains="big.example\nb.example", per_minute=10)
+    people = make_list()
+    for number in range(60):
+        domain = ("big.example", "small.example", "b.example", "other.example")[number % 4]
+        subscribe(make_recipient(f"p{number}@{domain}"), people)
+    run = make_run(lists=[people])
+    by_provider = {
+        batch.domain_limit_id: batch.size for batch in run.batches.filter(domain_limit=None)
+    }
+    assert by_provider == {None: 30}
+    assert sum(batch.size for batch in run.batches.filter(domain_limit=limit)) == 30
+    sent = []
+    for seconds in (0, 30, 61, 65, 122.5, 125):
+        for _ in range(4):
+            work(NOW + timedelta(seconds=seconds))
+        of_provider = [address for address in engine.taken if "b" in address.split("@")[1][0]]
+        sent.append((len(engine.taken) - len(of_provider), len(of_provider)))
+    assert sent == [(30, 10), (30, 10), (30, 20), (30, 20), (30, 30), (30, 30)]
+    check_invariants(run, taken=engine.taken)
+
+
+def test_retries_to_a_provider_wait_for_it_as_well() -> None:
+    limit = DomainLimit.objects.create(name="Big", domains="big.example", per_minute=10)
+    people = make_list()
+    for domain in ("big.example", "small.example"):
+        subscribe(make_recipient(f"somebody@{domain}"), people)
+    run = make_run(lists=[people])
+    run.batches.update(state="done")
+    run.deliveries.update(state="failed", problem="550")
+    type(run).objects.filter(pk=run.pk).update(pending=0, failed=2)
+    control.retry_failed(run.pk, by=None, now=NOW)
+    again = run.batches.filter(state="ready").values_list("domain_limit", "first_seq", "last_seq")
+    assert sorted(pk or 0 for pk, _first, _last in again) == [0, limit.pk]
+
+
+def test_a_turn_whose_wait_is_given_up_is_given_back() -> None:
+    batch = make_batch(rate_per_second=1, rate_per_hour=100)
+    first = take_turn(batch, messages=3, now=NOW)
+    assert isinstance(first, Turn)
+    turns = Turns(batch, clock=lambda: NOW)
+    assert turns.take(2, lambda: False) == 0
+    turns.end(attempted=0)
+    used = Relay.objects.get(pk=batch.relay_id).used["hour"]
+    assert sum(number for _grain, number in used) == 3
