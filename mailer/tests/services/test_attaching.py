@@ -157,7 +157,8 @@ def test_a_kind_and_a_name_in_the_html_belong_together() -> None:
         ("gpj\u202eexe", 1, "control characters"),
         ("x" * 151, 1, "longer than 150"),
         ("a.pdf", 0, "is empty"),
-        ("a.pdf", 10 * 2**20 + 1, "10.0\xa0MB"),
+        ("a.pdf", 10 * 2**20 + 1, "has a little more than 10.0\xa0MB; a file may have 10.0\xa0MB"),
+        ("a.pdf", 11 * 2**20, "has 11.0\xa0MB; a file may have 10.0\xa0MB"),
     ],
 )
 def test_what_no_message_may_have(name: str, size: int, words: str) -> None:
