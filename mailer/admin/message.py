@@ -104,7 +104,7 @@ class MessageAdmin(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         obj = kwargs.get("obj")
-        context["tests"] = describe_tests(obj) if obj else []
+        context["tests"] = describe_tests(obj, request) if obj else []
         return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description=gettext_lazy("subject"))
