@@ -379,6 +379,23 @@ def test_html_only_gets_a_text_part() -> None:
 
 
 @pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ('<p><img src="cid:logo" alt="Spring  in\n{{ city }}">!</p>', "Spring in Älm & Co!"),
+        ('<a href="https://x.example/"><img alt="Our shop"></a>', "[Our shop](https://x.example/)"),
+        ('<img alt="{% if vip %}For you{% else %}For all{% endif %}"><p>x</p>', "For you\n\nx"),
+        ('<p>one<img src="pixel.gif" alt=""><img src="x.png" title="t"></p>', "one"),
+        ('<p>one<img src="x.png" alt="hidden" style="display:none"></p>', "one"),
+        ("<table>{% for i in '12' %}<tr><td><img alt='{{ city }}'></td></tr>{% endfor %}</table>",
+         "Älm & Co\nÄlm & Co"),
+    ],
+)  # fmt: skip
+def test_a_text_part_has_the_alt_texts_of_images(html: str, text: str) -> None:
+    values = {"city": "Älm & Co", "vip": True}
+    assert compile_content(Content("s", html, "")).render(values).text.split() == text.split()
+
+
+@pytest.mark.parametrize(
     "html",
     [
         "<table>{% for i in items %}<tr><td>{{ i }}</td></tr>{% endfor %}</table>",
