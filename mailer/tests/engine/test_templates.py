@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mailer.engine.environment import bare_environment
 from mailer.engine.preflight import render_bounded
 from mailer.engine.render import (
     Content,
     Rendered,
     TemplateProblem,
-    _bare_environment,
     check_template,
     compile_content,
     placeholders,
@@ -324,7 +324,7 @@ def test_nothing_is_left_in_the_environment_but_what_is_listed() -> None:
         assert found is not None
         return set(re.findall(r'"([a-z]\w*)"', found[1]))
 
-    environment = _bare_environment()
+    environment = bare_environment()
     assert environment.globals == {}
     for name in names("filters") - FILTERS:
         with pytest.raises(minijinja.TemplateError, match="unknown filter"):
