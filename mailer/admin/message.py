@@ -39,7 +39,16 @@ class MessageAdmin(
         (None, {"fields": ("name", "language")}),
         (
             gettext_lazy("Content"),
-            {"fields": ("subject", ("from_name", "from_address"), "reply_to", "html", "text")},
+            {
+                "fields": (
+                    "subject",
+                    ("from_name", "from_address"),
+                    "reply_to",
+                    "html",
+                    "text",
+                    "opened",
+                )
+            },
         ),
     )
     inlines = (MessageFileInline, MessageVersionInline)
