@@ -16,7 +16,7 @@ NEEDED = (3, 11)
 NEWEST = (3, 15)  # looked for up to this one, to name one that is there
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FOLDER = os.environ.get("VENV_FOLDER") or ".venv"
-VENV = os.path.join(ROOT, FOLDER)
+VENV = os.path.normpath(os.path.join(ROOT, FOLDER))
 VENV_PYTHON = os.path.join(VENV, "bin", "python")
 # Written last: for each requirements file that is installed, what it was.
 STAMP = os.path.join(VENV, "installed.txt")
@@ -102,6 +102,12 @@ def is_whole():
 
 
 def make():
+    if os.path.islink(VENV):
+        # venv --clear would follow it and empty a folder that may be somebody else's.
+        raise CannotMakeError(
+            "%s is a link to %s, which is left as it is. Remove the link, then try again."
+            % (FOLDER, os.path.realpath(VENV))
+        )
     # Not sys.executable: in an active .venv that would be the one that is cleared.
     python = getattr(sys, "_base_executable", None) or sys.executable
     if subprocess.call([python, "-m", "venv", "--clear", VENV]) != 0:

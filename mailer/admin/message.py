@@ -39,7 +39,16 @@ class MessageAdmin(
         (None, {"fields": ("name", "language")}),
         (
             gettext_lazy("Content"),
-            {"fields": ("subject", ("from_name", "from_address"), "reply_to", "html", "text")},
+            {
+                "fields": (
+                    "subject",
+                    ("from_name", "from_address"),
+                    "reply_to",
+                    "html",
+                    "text",
+                    "opened",
+                )
+            },
         ),
     )
     inlines = (MessageFileInline, MessageVersionInline)
@@ -104,7 +113,7 @@ class MessageAdmin(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         obj = kwargs.get("obj")
-        context["tests"] = describe_tests(obj) if obj else []
+        context["tests"] = describe_tests(obj, request) if obj else []
         return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description=gettext_lazy("subject"))

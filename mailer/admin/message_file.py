@@ -149,7 +149,9 @@ class MessageFileInline(admin.TabularInline[MessageFile, Message]):
         return self.has_add_permission(request, obj)
 
     @admin.display(description=gettext_lazy("file"))
-    def upload(self, file: MessageFile) -> SafeString:
+    def upload(self, file: MessageFile) -> SafeString | str:
+        if file.pk is None:
+            return _("Removed by somebody else meanwhile")
         return file_link(file, _("Download"))
 
     @admin.display(description=gettext_lazy("name in the HTML"))

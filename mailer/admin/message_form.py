@@ -8,10 +8,11 @@ from django.core.validators import RegexValidator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from admin_ext.components.times import exact_time
 from mailer.addresses import normalize_address
-from mailer.models import Message
+from mailer.models import Message, MessageVersion
 from mailer.names import validate_name
-from mailer.services.writing import CONTENT_FIELDS, Finding, check_message
+from mailer.services.writing import CONTENT_FIELDS, Finding, check_message, newer_version
 
 one_line = RegexValidator(r"^[^\r\n]*$", gettext_lazy("Write it on one line."))
 
@@ -68,6 +69,8 @@ class MessageForm(forms.ModelForm[Message]):
         widget=forms.Textarea(attrs={"class": "source", "rows": 12}),
         help_text=gettext_lazy("Empty: it is made from the HTML."),
     )
+    # The version that the page was opened on: what came after it is not overwritten unseen.
+    opened = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
     class Meta:
         model = Message
@@ -79,7 +82,7 @@ class MessageForm(forms.ModelForm[Message]):
         current = self.instance.current if self.instance.pk else None
         if current is not None:
             stored = {name: getattr(current, name) for name in CONTENT_FIELDS}
-            self.initial = {**self.initial, **stored}
+            self.initial = {**self.initial, **stored, "opened": current.number}
 
     def clean(self) -> dict[str, Any]:
         values: dict[str, Any] = super().clean() or self.cleaned_data
@@ -92,12 +95,28 @@ class MessageForm(forms.ModelForm[Message]):
             else:
                 label = self.fields[found.field].label
                 self.warnings.append(f"{label}: {_line_and_reason(found)}")
+        theirs = (
+            newer_version(self.instance, than=values.get("opened")) if self.instance.pk else None
+        )
+        if theirs is not None:
+            self.add_error(None, _who_was_first(theirs))
         return values
 
     @property
     def content(self) -> dict[str, str]:
         """What save_version takes, of a valid form."""
         return {name: self.cleaned_data[name] for name in CONTENT_FIELDS}
+
+
+def _who_was_first(theirs: MessageVersion) -> str:
+    return _(
+        "“%(message)s” was changed by %(who)s on %(when)s, after this page was opened. Nothing was"
+        " saved. What you wrote is below; open the message anew to see what it holds now."
+    ) % {
+        "message": theirs.message,
+        "who": theirs.created_by or _("somebody"),
+        "when": exact_time(theirs.created_at),
+    }
 
 
 def _line_and_reason(found: Finding) -> str:

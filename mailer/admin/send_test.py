@@ -9,7 +9,6 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django_celery_results.models import TaskResult
 
 from admin_ext.components.confirm import ObjectForm
 from admin_ext.components.object_actions import ObjectAction
@@ -20,6 +19,7 @@ from mailer.tasks import publish_test
 
 from .history import note_change
 from .message_form import AddressField
+from .run_page import results_of
 
 SHOWN = 10
 
@@ -88,12 +88,12 @@ SEND_TEST_ACTION = ObjectAction(
 )
 
 
-def describe_tests(message: Message) -> list[dict[str, Any]]:
-    """The last tests of a message, newest first, each with its stored result's key."""
+def describe_tests(message: Message, request: HttpRequest) -> list[dict[str, Any]]:
+    """The last tests of a message, newest first, each with its stored result's key if this person
+    may see that."""
+    user: Any = request.user
     tests = list(message.tests.select_related("requested_by", "relay")[:SHOWN])
-    results = dict(
-        TaskResult.objects.filter(task_id__in=[test.task_id for test in tests]).values_list(
-            "task_id", "pk"
-        )
-    )
+    results: dict[str, int] = {}
+    if user.has_perm("django_celery_results.view_taskresult"):
+        results = results_of([test.task_id for test in tests])
     return [{"test": test, "result": results.get(test.task_id)} for test in tests]

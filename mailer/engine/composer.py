@@ -35,7 +35,8 @@ class CannotComposeError(Exception):
 
 
 class CannotSendFromHereError(Exception):
-    """No message of the run can be sent, whoever it is for: a mistake of the site; says which."""
+    """Nobody it is for is to blame, and others would fare alike: the site or the relay has to be
+    changed; says what."""
 
 
 @dataclass(slots=True)
@@ -79,8 +80,11 @@ class Composer:
         except AddressError as error:
             raise CannotSendFromHereError(f"the envelope sender is not valid ({error})") from error
 
-    def build(self, composed: Composed, *, eight_bit: bool, smtputf8: bool) -> None:
-        """Write the transaction for a relay with these extensions.
+    def build(
+        self, composed: Composed, *, eight_bit: bool, smtputf8: bool, largest: int = 0
+    ) -> None:
+        """Write the transaction for a relay with these extensions, which takes messages of
+        `largest` octets; 0: no limit.
 
         Raises CannotComposeError, CannotSendFromHereError.
         """
@@ -104,3 +108,8 @@ class Composer:
             raise CannotComposeError(f"message: {error}", str(error)) from error
         except SigningError as error:
             raise CannotSendFromHereError(f"signing failed ({error})") from error
+        if largest and len(data) > largest:
+            raise CannotSendFromHereError(
+                f"it takes messages of {largest:,} octets, and this one has {len(data):,}."
+                " Either it has to take more, or the message's files have to be smaller."
+            )

@@ -177,7 +177,10 @@ class Lane:
         connection = self.connection
         try:
             self._composer.build(
-                composed, eight_bit=connection.eight_bit, smtputf8=connection.smtputf8
+                composed,
+                eight_bit=connection.eight_bit,
+                smtputf8=connection.smtputf8,
+                largest=connection.largest_message,
             )
         except CannotComposeError as error:
             self._dispatch.refuse(composed.message, error.problem, error.reason)

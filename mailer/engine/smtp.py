@@ -55,6 +55,7 @@ class Connection:
         self.relay = relay
         self.eight_bit = False  # it takes 8bit bodies (RFC 6152)
         self.smtputf8 = False  # it takes non-ASCII local parts (RFC 6531)
+        self.largest_message = 0  # octets (RFC 1870); 0: no limit
         self.pipelines = False  # a text and an envelope may share a turn
         self.chunks = False  # the text travels in chunks of known length
         self.distrusted = set() if distrusted is None else distrusted
@@ -95,6 +96,7 @@ class Connection:
             return ended.conversation
         self.eight_bit = wire.has_extn("8bitmime")
         self.smtputf8 = self.eight_bit and wire.has_extn("smtputf8")
+        self.largest_message = wire.largest_message
         self.pipelines = self._trusts(wire, "pipelining")
         self.chunks = (
             self.pipelines and self._trusts(wire, "chunking") and wire.round_trip > FAR_AWAY

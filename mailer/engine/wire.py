@@ -12,6 +12,7 @@ import time
 _REPLY_LIMIT = 65536  # octets of all lines; RFC 5321 §4.5.3.1.5 asks for 512 a line
 _RECORD = 16_384  # octets in a TLS record (RFC 8446 §5.1)
 _USUAL = {b"250 ": 250, b"354 ": 354}  # replies of one line, as nearly all are
+_OCTETS = re.compile(r"[0-9]{1,20}")
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 
 
@@ -89,6 +90,12 @@ class Wire(smtplib.SMTP):
             self.heard_at = time.monotonic()
         line, self._unread = self._unread[:end], self._unread[end + 1 :]
         return line.rstrip(b"\r")
+
+    @property
+    def largest_message(self) -> int:
+        """Octets of the largest message that the relay says it takes (RFC 1870); 0: no limit."""
+        announced = self.esmtp_features.get("size", "")
+        return int(announced) if _OCTETS.fullmatch(announced) else 0
 
     @property
     def has_more(self) -> bool:

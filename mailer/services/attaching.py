@@ -57,8 +57,7 @@ def check_file(*, name: str, size: int) -> None:
         raise NotPossible(_("“%(name)s” is empty.") % {"name": name})
     if size > LARGEST:
         words = _("“%(name)s” has %(size)s; a file may have %(most)s. Put a link into the message.")
-        sizes = {"size": filesizeformat(size), "most": filesizeformat(LARGEST)}
-        raise NotPossible(words % {"name": name, **sizes})
+        raise NotPossible(words % {"name": name, **_sizes(size, most=LARGEST)})
 
 
 def check_image(*, name: str, image_name: str) -> None:
@@ -84,8 +83,7 @@ def check_together(files: Sequence[AnyFile]) -> None:
     together = sum(file.size for file in files)
     if together > LARGEST_TOGETHER:
         words = _("The files have %(size)s together; a message may have %(most)s.")
-        sizes = {"size": filesizeformat(together), "most": filesizeformat(LARGEST_TOGETHER)}
-        raise NotPossible(words % sizes)
+        raise NotPossible(words % _sizes(together, most=LARGEST_TOGETHER))
     names = Counter(file.image_name for file in files if file.image_name)
     if twice := [name for name, count in names.items() if count > 1]:
         words = _("Two images are called “%(name)s” in the HTML. Give one of them another name.")
@@ -130,6 +128,14 @@ def guess_type(name: str) -> str:
 def forget_files(*, now: datetime) -> int:
     """Delete contents that no message has any more; how many."""
     return StoredFile.objects.filter(files__isnull=True).defer("octets").delete()[0]
+
+
+def _sizes(size: int, *, most: int) -> dict[str, str]:
+    """Both in words, which differ: rounded, a size just above the limit would read like it."""
+    size_words, most_words = filesizeformat(size), filesizeformat(most)
+    if size_words == most_words:
+        size_words = _("a little more than %(size)s") % {"size": most_words}
+    return {"size": size_words, "most": most_words}
 
 
 def _ending(name: str) -> str:

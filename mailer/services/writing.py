@@ -43,6 +43,14 @@ def check_message(*, subject: str, html: str, text: str) -> list[Finding]:
     return findings
 
 
+def newer_version(message: Message, *, than: int | None) -> MessageVersion | None:
+    """The current version, where its number is not `than`. No other is made before the
+    transaction ends."""
+    Message.objects.select_for_update().get(pk=message.pk)
+    current = message.current
+    return current if current and current.number != than else None
+
+
 @transaction.atomic
 def save_version(
     message: Message,

@@ -133,6 +133,19 @@ def test_a_half_made_one_is_made_anew(
     assert made == [True]
 
 
+def test_what_a_link_points_to_is_left_as_it_is(script: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "thesis.txt").write_text("years of work")
+    (tmp_path / ".venv").symlink_to("elsewhere")
+    with pytest.raises(script.CannotMakeError) as problem:
+        script.main(["requirements.txt"])
+    assert str(problem.value) == (
+        f".venv is a link to {tmp_path / 'elsewhere'}, which is left as it is. "
+        "Remove the link, then try again."
+    )
+    assert (tmp_path / "elsewhere" / "thesis.txt").exists()
+
+
 def test_one_that_was_moved_is_not_whole(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

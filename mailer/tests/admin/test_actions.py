@@ -1,5 +1,6 @@
 """What the buttons do, and what they say."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -358,6 +359,18 @@ def test_who_may_not_change_a_message_sees_no_address_of_its_tests(
     assert "badge-failed" in shown
     assert "me@example.org" not in shown
     assert "no such user" not in shown
+
+
+def test_a_reader_of_a_message_is_shown_no_link_that_would_refuse_them(
+    world: World, login: Callable[..., Client], make_test: Callable[..., TestMessage]
+) -> None:
+    TaskResult.objects.create(task_id=make_test().task_id, status="FAILURE")
+    client = login("view")
+    shown = client.get(page("message", "change", world.message)).content.decode()
+    links = set(re.findall(r'href="(/[^"#]*)"', shown))
+    opened = {link: client.get(link).status_code for link in links if "/static/" not in link}
+    assert page("messageversion", "change", world.version) in opened
+    assert [link for link, status in opened.items() if status >= 400] == []
 
 
 @pytest.fixture

@@ -202,12 +202,14 @@ def test_a_file_of_an_earlier_version_is_still_to_be_had(admin: Client) -> None:
     assert admin.get(page("message", "file", file)).status_code == 200
 
 
-def test_a_page_that_was_open_while_a_file_was_removed_saves_without_it(admin: Client) -> None:
+def test_a_page_that_was_open_while_files_changed_saves_nothing(admin: Client) -> None:
     message = with_file("a.pdf").message
     post(admin, message, upload(1, "b.pdf", b"more"))
     url = page("message", "change", message)
     open_before = form_data(admin, url)
-    post(admin, message, **{"files-0-DELETE": "on"})
-    answer = admin.post(url, {**open_before, "subject": "Another"}, follow=True)
-    assert answer.status_code == 200
-    assert names(message)[0] == ["b.pdf"]
+    post(admin, message, upload(2, "c.pdf", b"most"), **{"files-0-DELETE": "on"})
+    answer = admin.post(url, {**open_before, "subject": "Another"})
+    shown = answer.content.decode()
+    assert "was changed by chief" in shown
+    assert "Removed by somebody else meanwhile" in shown
+    assert names(message)[0] == ["b.pdf", "c.pdf"]

@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 
+from admin_ext.components.times import exact_time
 from mailer.models import Message
 from mailer.tests.factories import make_recipient
 
@@ -46,13 +48,39 @@ def test_only_changed_content_makes_a_version(admin: Client) -> None:
     admin.post(page("message", "add"), CONTENT)
     message = Message.objects.get()
     url = page("message", "change", message)
-    admin.post(url, {**CONTENT, "name": "Renamed"})
+    admin.post(url, {**form_data(admin, url), "name": "Renamed"})
     assert message.versions.count() == 1
-    admin.post(url, {**CONTENT, "subject": "Good morning"})
+    admin.post(url, {**form_data(admin, url), "subject": "Good morning"})
     assert [v.subject for v in message.versions.all()] == ["Good morning", "Hello {{ name }}"]
     shown = admin.get(url).content.decode()
     assert "Good morning" in shown
     assert page("messageversion", "change", message.versions.last()) in shown
+
+
+def test_of_two_who_change_a_message_the_second_is_told_who_was_first(
+    admin: Client, client: Client
+) -> None:
+    admin.post(page("message", "add"), CONTENT)
+    message = Message.objects.get()
+    url = page("message", "change", message)
+    opened = form_data(admin, url)
+    client.force_login(User.objects.create_superuser("anna"))
+    client.post(url, {**form_data(client, url), "subject": "Hers"})
+    theirs = message.current
+    assert theirs is not None
+    for without in ({}, {"opened": ""}):
+        answer = client.post(url, {**opened, "subject": "His", "name": "Renamed", **without})
+        (told,) = _errors(answer)["__all__"]
+        assert told == (
+            f"“Welcome” was changed by anna on {exact_time(theirs.created_at)}, after this page was"
+            " opened. Nothing was saved. What you wrote is below; open the message anew to see what"
+            " it holds now."
+        )
+        assert 'value="His"' in answer.content.decode()
+    message.refresh_from_db()
+    assert (message.name, message.current) == ("Welcome", theirs)
+    client.post(url, {**form_data(client, url), "subject": "Both"})
+    assert [v.subject for v in message.versions.all()] == ["Both", "Hers", "Hello {{ name }}"]
 
 
 @pytest.mark.parametrize(

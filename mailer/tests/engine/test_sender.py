@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Callable, Sequence
 
@@ -314,6 +315,52 @@ def test_a_signer_that_fails_later_leaves_the_rest_untried(serve: Serve) -> None
     assert {result.outcome for result in results} == {Outcome.SENT}
     assert 0 < len(results) == len(server.accepted) < 5
     assert sender.trouble is not None
+
+
+def size(octets: str) -> bytes:
+    """An answer to EHLO."""
+    return f"250-scripted.test\r\n250-PIPELINING\r\n250-SIZE {octets}\r\n250 8BITMIME".encode()
+
+
+@pytest.mark.parametrize("connections", [1, 3])
+def test_a_message_larger_than_the_relay_takes_holds_the_run_and_blames_nobody(
+    serve: Serve, connections: int
+) -> None:
+    server = serve({"ehlo": size("500")})
+    sender = sender_to(relay_to(server), connections=connections)
+    assert run(sender, [outgoing(n) for n in range(30)]) == []
+    assert sender.trouble is not None
+    assert sender.trouble.kind == "hold"
+    assert re.fullmatch(
+        rf"No mail is given to 127\.0\.0\.1:{server.port}: it takes messages of 500 octets,"
+        r" and this one has [0-9]{3}\. Either it has to take more, .+ smaller\.",
+        sender.trouble.reason,
+    )
+    assert not [command for command in server.commands if command.startswith("MAIL")]
+
+
+def test_a_larger_message_further_on_leaves_what_was_sent_as_it_is(serve: Serve) -> None:
+    server = serve({"ehlo": size("1000")})
+    sender = sender_to(relay_to(server))
+    messages = [outgoing(n, variables={"name": "x" * (450 if n == 4 else 9)}) for n in range(9)]
+    results = run(sender, messages)
+    assert {result.outcome for result in results} == {Outcome.SENT}
+    assert 0 < len(results) == len(server.accepted) < 5
+    assert sender.trouble is not None
+
+
+def test_a_message_of_just_the_size_is_sent(serve: Serve) -> None:
+    first = serve()
+    send(first)
+    server = serve({"ehlo": size(str(len(first.accepted[0].data)))})
+    ((result,), sender) = send(server)
+    assert (result.outcome, sender.trouble) == (Outcome.SENT, None)
+
+
+@pytest.mark.parametrize("octets", ["0", "", "=500", "5e2", "9" * 5000])
+def test_a_relay_that_names_no_size_has_no_limit(serve: Serve, octets: str) -> None:
+    ((result,), sender) = send(serve({"ehlo": size(octets)}))
+    assert (result.outcome, sender.trouble) == (Outcome.SENT, None)
 
 
 def test_the_null_sender_is_allowed(serve: Serve) -> None:

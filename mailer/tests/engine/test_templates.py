@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mailer.engine.environment import bare_environment
 from mailer.engine.preflight import render_bounded
 from mailer.engine.render import (
     Content,
     Rendered,
     TemplateProblem,
-    _bare_environment,
     check_template,
     compile_content,
     placeholders,
@@ -324,7 +324,7 @@ def test_nothing_is_left_in_the_environment_but_what_is_listed() -> None:
         assert found is not None
         return set(re.findall(r'"([a-z]\w*)"', found[1]))
 
-    environment = _bare_environment()
+    environment = bare_environment()
     assert environment.globals == {}
     for name in names("filters") - FILTERS:
         with pytest.raises(minijinja.TemplateError, match="unknown filter"):
@@ -376,6 +376,23 @@ def test_html_only_gets_a_text_part() -> None:
     assert "&lt;" not in text
     without = compile_content(Content("s", html, "")).render({**variables, "vip": False}).text
     assert "VIP" not in without
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ('<p><img src="cid:logo" alt="Spring  in\n{{ city }}">!</p>', "Spring in Älm & Co!"),
+        ('<a href="https://x.example/"><img alt="Our shop"></a>', "[Our shop](https://x.example/)"),
+        ('<img alt="{% if vip %}For you{% else %}For all{% endif %}"><p>x</p>', "For you\n\nx"),
+        ('<p>one<img src="pixel.gif" alt=""><img src="x.png" title="t"></p>', "one"),
+        ('<p>one<img src="x.png" alt="hidden" style="display:none"></p>', "one"),
+        ("<table>{% for i in '12' %}<tr><td><img alt='{{ city }}'></td></tr>{% endfor %}</table>",
+         "Älm & Co\nÄlm & Co"),
+    ],
+)  # fmt: skip
+def test_a_text_part_has_the_alt_texts_of_images(html: str, text: str) -> None:
+    values = {"city": "Älm & Co", "vip": True}
+    assert compile_content(Content("s", html, "")).render(values).text.split() == text.split()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Files of a message: kept, frozen with a version, sent with it, forgotten after it."""
 
+import time
 from email import message_from_bytes
 from typing import Any
 
@@ -157,7 +158,8 @@ def test_a_kind_and_a_name_in_the_html_belong_together() -> None:
         ("gpj\u202eexe", 1, "control characters"),
         ("x" * 151, 1, "longer than 150"),
         ("a.pdf", 0, "is empty"),
-        ("a.pdf", 10 * 2**20 + 1, "10.0\xa0MB"),
+        ("a.pdf", 10 * 2**20 + 1, "has a little more than 10.0\xa0MB; a file may have 10.0\xa0MB"),
+        ("a.pdf", 11 * 2**20, "has 11.0\xa0MB; a file may have 10.0\xa0MB"),
     ],
 )
 def test_what_no_message_may_have(name: str, size: int, words: str) -> None:
@@ -206,3 +208,45 @@ def test_names_become_content_ids() -> None:
     assert '<img src="cid:one.1f@x.example">' in html
     assert "url(&quot;cid:five.2e@x.example&quot;)" in html
     assert "'CID:two'" in html
+
+
+LISTED = """<img srcset="cid:one 1x,
+ cid:two 2x,cid:three 3x, https://example.com/x.png 4x" alt="a, cid:no">
+<source srcset='{% if a %}cid:four{% endif %}'>"""
+
+
+def test_each_image_of_a_list_is_one() -> None:
+    assert shown_images(LISTED) == {"one": 1, "two": 2, "three": 2, "four": 3}
+    html = with_content_ids(LISTED, {"one": "1@x.example", "three": "3@x.example"})
+    assert html == LISTED.replace("cid:one", "cid:1@x.example").replace(
+        "cid:three", "cid:3@x.example"
+    )
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        '<!-- <img src="cid:old"> -->',
+        "<!--\n<b style='background:url(cid:old)'>\n-->",
+        '{# <img src="cid:old"> #}',
+        '<img alt=""><!-- <img srcset="cid:old 1x, cid:older 2x"> --><img alt="">',
+    ],
+)
+def test_what_is_commented_out_is_not_shown(hidden: str) -> None:
+    html = f'{hidden}<img src="cid:logo">{hidden}<!-- <img src="cid:unclosed">'
+    assert list(shown_images(html)) == ["logo"]
+    ids = {"logo": "logo.1f@x.example", "old": "old.2e@x.example"}
+    assert with_content_ids(html, ids) == html.replace("cid:logo", "cid:logo.1f@x.example")
+
+
+def test_what_outlook_reads_within_a_comment_is_shown() -> None:
+    html = """<!--[if mso]><v:fill src="cid:one"><![endif]-->
+<!--[if !mso]><!--><img src="cid:two"><!--<![endif]-->"""
+    assert shown_images(html) == {"one": 1, "two": 2}
+
+
+def test_a_page_of_opened_quotes_and_comments_is_read_in_no_time() -> None:
+    for piece in ("<!-- ", "{# ", "srcset='", "srcset=\"'", "srcset= ", '" ', "<!--[if "):
+        began = time.process_time()
+        shown_images(piece * 100_000)
+        assert time.process_time() - began < 1, piece
