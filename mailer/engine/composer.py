@@ -35,8 +35,7 @@ class CannotComposeError(Exception):
 
 
 class CannotSendFromHereError(Exception):
-    """Nobody it is for is to blame, and others would fare alike: the site or the relay has to be
-    changed; says what."""
+    """No message of the run can be sent, whoever it is for: a mistake of the site; says which."""
 
 
 @dataclass(slots=True)
@@ -109,7 +108,7 @@ class Composer:
         except SigningError as error:
             raise CannotSendFromHereError(f"signing failed ({error})") from error
         if largest and len(data) > largest:
-            raise CannotSendFromHereError(
-                f"it takes messages of {largest:,} octets, and this one has {len(data):,}."
-                " Either it has to take more, or the message's files have to be smaller."
+            raise CannotComposeError(
+                "message: larger than the relay takes",
+                f"The message has {len(data):,} octets; the relay takes {largest:,}.",
             )

@@ -322,31 +322,18 @@ def size(octets: str) -> bytes:
     return f"250-scripted.test\r\n250-PIPELINING\r\n250-SIZE {octets}\r\n250 8BITMIME".encode()
 
 
-@pytest.mark.parametrize("connections", [1, 3])
-def test_a_message_larger_than_the_relay_takes_holds_the_run_and_blames_nobody(
-    serve: Serve, connections: int
-) -> None:
-    server = serve({"ehlo": size("500")})
-    sender = sender_to(relay_to(server), connections=connections)
-    assert run(sender, [outgoing(n) for n in range(30)]) == []
-    assert sender.trouble is not None
-    assert sender.trouble.kind == "hold"
-    assert re.fullmatch(
-        rf"No mail is given to 127\.0\.0\.1:{server.port}: it takes messages of 500 octets,"
-        r" and this one has [0-9]{3}\. Either it has to take more, .+ smaller\.",
-        sender.trouble.reason,
-    )
-    assert not [command for command in server.commands if command.startswith("MAIL")]
-
-
-def test_a_larger_message_further_on_leaves_what_was_sent_as_it_is(serve: Serve) -> None:
+def test_a_message_larger_than_the_relay_takes_fails_alone_before_it_leaves(serve: Serve) -> None:
     server = serve({"ehlo": size("1000")})
     sender = sender_to(relay_to(server))
     messages = [outgoing(n, variables={"name": "x" * (450 if n == 4 else 9)}) for n in range(9)]
-    results = run(sender, messages)
-    assert {result.outcome for result in results} == {Outcome.SENT}
-    assert 0 < len(results) == len(server.accepted) < 5
-    assert sender.trouble is not None
+    results = {result.seq: result for result in run(sender, messages)}
+    assert [seq for seq, result in results.items() if result.outcome is Outcome.FAILED] == [4]
+    assert results[4].suppress == "never"
+    assert re.fullmatch(
+        r"The message has 2,[0-9]{3} octets; the relay takes 1,000\.", results[4].reply
+    )
+    assert len([command for command in server.commands if command.startswith("MAIL")]) == 8
+    assert sender.trouble is None
 
 
 def test_a_message_of_just_the_size_is_sent(serve: Serve) -> None:
