@@ -9,7 +9,7 @@ from typing import Literal
 from mailer.engine.conversation import Break, Conversation, Reply, Stage
 from mailer.engine.meanings import MAILBOX_FULL, meaning_of
 
-__all__ = ["Outcome", "Verdict", "judge", "meaning_of", "problem_label"]
+__all__ = ["POLICY", "Outcome", "Verdict", "judge", "meaning_of", "problem_label"]
 
 Suppress = Literal["never", "now", "second time"]
 RelayState = Literal["ok", "pause", "hold"]
@@ -17,7 +17,9 @@ RelayState = Literal["ok", "pause", "hold"]
 # The address does not exist or never can (RFC 3463 §3.2; 5.1.10 is a null MX, RFC 7505).
 _NO_SUCH_ADDRESS = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"})
 _DISABLED = "5.2.1"
-_FINAL_552 = ("5.3.4", "5.7.")  # too big for the system, and policy
+#: A refusal for reasons of security or policy begins like this (RFC 3463 §3.8).
+POLICY = "5.7."
+_FINAL_552 = ("5.3.4", POLICY)  # too big for the system, and policy
 _BEFORE_MAIL = frozenset({Stage.CONNECT, Stage.TLS, Stage.AUTH})
 
 

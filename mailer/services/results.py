@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import uniform
 
@@ -10,7 +11,7 @@ from django.conf import settings
 from django.db import connection
 
 from mailer.engine.sender import Result
-from mailer.engine.verdict import Outcome
+from mailer.engine.verdict import POLICY, Outcome
 from mailer.models import Batch, Delivery, Suppression
 from mailer.states import DeliveryState
 
@@ -34,7 +35,7 @@ RECORD = {
             enhanced_status text, reply text, problem text, settled_at timestamptz,
             retry_at timestamptz)
         WHERE d.run_id = %s AND d.seq = o.seq AND d.state = 'pending'
-        RETURNING d.state""",
+        RETURNING d.state, d.enhanced_status""",
     # Materialised, or SQLite walks the whole run for each row of it: seconds for a window.
     "sqlite": """
         WITH o AS MATERIALIZED (
@@ -53,18 +54,26 @@ RECORD = {
             settled_at = o.settled_at, retry_at = o.retry_at
         FROM o
         WHERE d.run_id = %s AND d.seq = o.seq AND d.state = 'pending'
-        RETURNING state""",
+        RETURNING state, enhanced_status""",
 }
 
 
-def record_results(batch: Batch, results: Sequence[Result], *, now: datetime) -> Counter[str]:
-    """Move the deliveries of a held batch to what became of them; {state: number} of those moved.
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """How many deliveries moved to which state, and how many of them failed by policy."""
+
+    moved: Counter[DeliveryState] = field(default_factory=Counter)
+    refused_by_policy: int = 0
+
+
+def record_results(batch: Batch, results: Sequence[Result], *, now: datetime) -> Recorded:
+    """Move the deliveries of a held batch to what became of them.
 
     In a transaction that renewed the lease. Suppresses dead addresses.
     """
     tried = [result for result in results if result.outcome in _STATES]
     if not tried:
-        return Counter()
+        return Recorded()
     attempts = _attempts_of_deferred(batch.run_id, tried)
     rows = [_row(result, attempts=attempts.get(result.seq, 0), now=now) for result in tried]
     with connection.cursor() as cursor:
@@ -73,7 +82,11 @@ def record_results(batch: Batch, results: Sequence[Result], *, now: datetime) ->
     if len(moved) != len(tried):
         _check_recorded_before(batch, rows)
     suppress_dead(batch.run_id, tried)
-    return Counter(state for (state,) in moved)
+    failed = [status for state, status in moved if state == DeliveryState.FAILED]
+    return Recorded(
+        Counter(DeliveryState(state) for state, _status in moved),
+        refused_by_policy=sum(status.startswith(POLICY) for status in failed),
+    )
 
 
 def _check_recorded_before(batch: Batch, rows: list[dict[str, object]]) -> None:
