@@ -54,15 +54,13 @@ _UNCERTAIN = Verdict(Outcome.UNCERTAIN)
 def judge(conversation: Conversation) -> Verdict:
     """Map the end of a conversation to a verdict (mail rules §4). Pure; knows no history."""
     if conversation.reply is None:
-        return _judge_break(conversation.stage, conversation.broken)
+        return _judge_break(conversation.stage)
     return _judge_reply(conversation.stage, conversation.reply)
 
 
-def _judge_break(stage: Stage, broken: Break | None) -> Verdict:
+def _judge_break(stage: Stage) -> Verdict:
     if stage is Stage.DOT:
         return _UNCERTAIN
-    if stage is Stage.AUTH and broken is Break.UNUSABLE:
-        return _UNTRIED_HOLD  # no later attempt will find another way to log in
     return _UNTRIED_PAUSE if stage in _BEFORE_MAIL else _DEFERRED
 
 
@@ -71,15 +69,13 @@ def _judge_reply(stage: Stage, reply: Reply) -> Verdict:  # noqa: PLR0911 (one a
     if stage is Stage.DOT and kind == 2:
         return _SENT  # 250 as a rule; a 252 has accepted the message too
     if kind not in (4, 5):
-        return _judge_break(stage, Break.GARBAGE)
+        return _judge_break(stage)
     if reply.code == 421:
         return _DEFERRED_PAUSE  # the relay is closing, whatever it was asked
     match stage:
-        case Stage.TLS:
+        case Stage.TLS | Stage.AUTH:
+            # A wrong password, too, is the relay's: every run through it would meet the same.
             return _UNTRIED_PAUSE
-        case Stage.AUTH:
-            # 454 is a login server that is down (RFC 4954 §6); 5xx is a wrong password.
-            return _UNTRIED_PAUSE if kind == 4 else _UNTRIED_HOLD
         case Stage.CONNECT | Stage.MAIL:
             return _DEFERRED_PAUSE if kind == 4 else _UNTRIED_HOLD
         case Stage.RCPT:
