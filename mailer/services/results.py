@@ -10,6 +10,7 @@ from random import uniform
 from django.conf import settings
 from django.db import connection
 
+from mailer.engine.patience import patience_of
 from mailer.engine.sender import Result
 from mailer.engine.verdict import POLICY, Outcome
 from mailer.models import Batch, Delivery, Suppression
@@ -121,15 +122,19 @@ def suppress_dead(run_id: int, results: Sequence[Result]) -> None:
         )
 
 
-def retry_delay(attempts: int) -> timedelta:
-    """How long to wait after so many attempts: doubling from MAILER_RETRY_SECONDS, ± 20 %."""
-    seconds = settings.MAILER_RETRY_SECONDS * 2 ** min(attempts - 1, 20)
+def retry_delay(attempts: int, *, patience: int = 1) -> timedelta:
+    """How long to wait after so many attempts: doubling from `patience` times MAILER_RETRY_SECONDS
+    up to LONGEST_RETRY, ± 20 %."""
+    seconds = settings.MAILER_RETRY_SECONDS * patience * 2 ** min(attempts - 1, 20)
     return min(timedelta(seconds=seconds), LONGEST_RETRY) * uniform(0.8, 1.2)  # noqa: S311
 
 
 def _row(result: Result, *, attempts: int, now: datetime) -> dict[str, object]:
     state = _STATES[result.outcome]
-    retry_at = now + retry_delay(attempts + 1) if state is DeliveryState.DEFERRED else None
+    retry_at = None
+    if state is DeliveryState.DEFERRED:
+        patience = patience_of(result.code, result.enhanced_status, result.reply)
+        retry_at = now + retry_delay(attempts + 1, patience=patience)
     adapt = connection.ops.adapt_datetimefield_value
     return {
         "seq": result.seq,
