@@ -56,7 +56,8 @@ def _send_under_fire(
     world: World, relay: Relay, *, until: int, delay: float, refusals: bool, everything: bool
 ) -> None:
     left = until - world.kills.total
-    run = world.start_run(recipients=500 + 100 * left, relay=relay)
+    # Without its breaker: so many refusals would pause it.
+    run = world.start_run(recipients=500 + 100 * left, relay=relay, breaker_percent=None)
     people = people_of(run) if refusals else []
     answers = dict.fromkeys(people[::10], "451 4.3.0 later")
     answers |= dict.fromkeys(people[::15], "550 5.1.1 nobody here")

@@ -8,11 +8,12 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from faults.checking import WINDOW
 from faults.relay import RecordingRelay
-from faults.world import LEASE, World, make_people
+from faults.world import LEASE, PROCESSES, World, make_people
 from mailer import tasks
 from mailer.models import Attempt, Audit, Delivery, Message, Recipient, Relay, Run, Suppression
-from mailer.services.control import resume_run
+from mailer.services.control import resume_run, retry_failed
 from mailer.tests.factories import make_message, make_relay
 from tests.system.processes import wait_until
 
@@ -123,6 +124,36 @@ def sender_refused(world: World) -> None:
     tasks.ring_after_commit()
     world.finish(run)
     assert run.sent == 200
+
+
+def breaker(world: World) -> None:
+    """Everybody is refused from some point on: the run pauses itself after few and keeps the rest,
+    which is sent when it is resumed; those who were refused are retried."""
+    world.want_workers(1)
+    suppressed = Suppression.objects.count()
+    world.relay.behave(delay=0.02)
+    run = world.start_run(recipients=400, breaker_after=100)
+    world.relay.wait_accepted(20)
+    world.relay.behave(replies={"rcpt": "550 5.7.1 your mail looks like spam"})
+    world.wait_state(run, "paused")
+    world.wait_at_rest(run)
+    run.refresh_from_db()
+    assert "refused by policy, most often with “550 5.7.1”" in run.reason
+    assert Audit.objects.filter(run=run, action="break").count() == 1
+    refused = run.failed
+    in_flight = PROCESSES * WINDOW
+    assert 3 <= refused <= 10 + in_flight, f"{refused} were refused before it stopped"
+    assert run.sent + run.failed + run.pending == 400
+    assert Suppression.objects.count() == suppressed
+    world.relay.behave()
+    resume_run(run.pk, by=None, now=timezone.now())
+    tasks.ring_after_commit()
+    world.finish(run)
+    assert (run.sent, run.failed) == (400 - refused, refused)
+    assert retry_failed(run.pk, by=None, now=timezone.now()) == refused
+    tasks.ring_after_commit()
+    world.finish(run)
+    assert run.sent == 400
 
 
 def poisoned_rows(world: World) -> None:

@@ -34,6 +34,7 @@ ON_ANYTHING: tuple[Fault, ...] = (
     relays.storm_without_end,
     relays.tarpit,
     relays.sender_refused,
+    relays.breaker,
     relays.poisoned_rows,
     staff.double_click,
     staff.two_beats,

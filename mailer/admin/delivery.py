@@ -7,6 +7,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
@@ -17,14 +18,14 @@ from admin_ext.components.links import admin_link, link_to
 from admin_ext.components.list_actions import ConfirmedActionsMixin, confirmed_action
 from admin_ext.components.outcome import ActionDone
 from admin_ext.components.paginator import BigTableMixin
-from admin_ext.components.times import time_column
+from admin_ext.components.times import time_column, time_tag
 from mailer.engine.frame import message_id, read_message_id
 from mailer.models import Delivery
 from mailer.states import DeliveryState
 
 from . import resolving
 from .address_search import address_key_of, recipient_ids
-from .delivery_page import attempts_of, badge_of, state_in_words
+from .delivery_page import attempts_of, badge_of, gives_up_at, state_in_words
 from .delivery_state import StateFilter, asked_run
 from .read_only import ReadOnlyMixin
 
@@ -109,7 +110,10 @@ class DeliveryAdmin(
 
     last_outcome = time_column("settled_at", gettext_lazy("last outcome"))
 
-    next_try = time_column("retry_at", gettext_lazy("next try"))
+    @admin.display(description=gettext_lazy("next try"))
+    def next_try(self, delivery: Delivery) -> SafeString:
+        due = None if gives_up_at(delivery) else delivery.retry_at
+        return time_tag(due, now=timezone.now())
 
     @admin.display(description=gettext_lazy("run"))
     def run_link(self, delivery: Delivery) -> SafeString | str:

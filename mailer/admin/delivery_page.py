@@ -26,6 +26,12 @@ def state_in_words(delivery: Delivery) -> SafeString:
     return format_html("{} {}", badge_of(delivery.state), _sentence(delivery))
 
 
+def gives_up_at(delivery: Delivery) -> datetime | None:
+    """When its run's time is over, where that is before its next try."""
+    over, due = delivery.run.expires_at, delivery.retry_at
+    return over if over and due and over <= due else None
+
+
 def attempts_of(delivery: Delivery) -> list[dict[str, Any]]:
     """Every attempt, the last one first, and what staff said of one that had ended uncertain.
 
@@ -107,6 +113,12 @@ def _sentence(delivery: Delivery) -> str:
             "state": delivery.get_state_display().lower(),
             "when": exact_time(entry.at),
         }
+    if over := gives_up_at(delivery):
+        words = _(
+            "It was refused for now (%(why)s) and is given up %(when)s: its next try would be"
+            " later."
+        )
+        return words % {"why": why, "when": relative_time(over, now=timezone.now())}
     when = relative_time(delivery.retry_at, now=timezone.now()) if delivery.retry_at else ""
     return str(_SENTENCES[DeliveryState(state)]) % {"why": why, "when": when}
 

@@ -56,7 +56,12 @@ class MailingAdmin(
         ),
         (
             gettext_lazy("If something comes in between"),
-            {"fields": ("missed", "late_minutes", "overlap", "expires_after_hours")},
+            {
+                "fields": (
+                    "missed", "late_minutes", "overlap", "expires_after_hours", "breaker_percent",
+                    "breaker_after",
+                )
+            },
         ),
     )  # fmt: skip
     actions = ("send_selected",)

@@ -103,15 +103,25 @@ class MailingForm(forms.ModelForm[Mailing]):
         model = Mailing
         fields = (
             "name", "message", "lists", "relay", "enabled", "schedule_kind", "schedule_zone",
-            "missed", "late_minutes", "overlap", "expires_after_hours",
+            "missed", "late_minutes", "overlap", "expires_after_hours", "breaker_percent",
+            "breaker_after",
         )  # fmt: skip
         labels = {
             "late_minutes": _("Late by at most (minutes)"),
             "expires_after_hours": _("Give up after (hours)"),
+            "breaker_percent": _("Pause when so many are refused (%)"),
+            "breaker_after": _("But not before so many were tried"),
         }
         help_texts = {
             "expires_after_hours": _(
                 "What the relay has not taken after so many hours is given up. 96 hours are 4 days."
+            ),
+            "breaker_percent": _(
+                "The run pauses itself and waits for somebody to look at it; nobody is left out."
+                " Empty: it goes on whatever is refused."
+            ),
+            "breaker_after": _(
+                "A tenth of them is enough where the replies are about policy or reputation (5.7)."
             ),
         }
         widgets = {"lists": forms.CheckboxSelectMultiple, "schedule_zone": ZoneInput}

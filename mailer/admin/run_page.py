@@ -12,14 +12,15 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django_celery_results.models import TaskResult
 
 from admin_ext.components.numbers import format_number
-from admin_ext.components.times import exact_time
+from admin_ext.components.times import exact_time, relative_time
 from mailer.models import COUNTERS, Audit, Run
 from mailer.services.left_out import left_out_in_words
 from mailer.services.planning import run_before
-from mailer.services.reporting import failures_by_reply
+from mailer.services.reporting import failures_by_reply, next_try
 from mailer.states import RUN_FINAL, DeliveryState, RunState
 
 from .resolving import RETRY
@@ -46,11 +47,13 @@ class Event:
 
 def describe_run(run: Run, request: HttpRequest) -> dict[str, Any]:
     """What the live part of the page shows; a few queries, whatever the run's size."""
+    now = timezone.now()
     return {
         "run": run,
         "final": run.state in RUN_FINAL,
         "due": moment_in_words(run.slot, ZoneInfo(run.mailing.schedule_zone)),
-        "waits": _waits(run, now=timezone.now()),
+        "waits": _waits(run, now=now),
+        "next_try": _next_try(run, now=now),
         "counts": _counts(run, request),
         "left_out": left_out_in_words(run.left_out),
         "failures": _failures(run, request),
@@ -102,6 +105,33 @@ def _waits(run: Run, *, now: datetime) -> str:
     words = _("Waits for the relay “%(relay)s”, which is tried again at %(time)s")
     waits = words % {"relay": relay, "time": until}
     return f"{waits}: {relay.pause_reason}" if relay.pause_reason else f"{waits}."
+
+
+def _next_try(run: Run, *, now: datetime) -> str:
+    """When what was put off is tried again, or given up; "" where nothing waits for either."""
+    due = next_try(run) if run.state == RunState.SENDING and run.deferred else None
+    if due is None:
+        return ""
+    if run.expires_at and due >= run.expires_at:
+        words = ngettext(
+            "The %(n)s that was put off is given up %(when)s (%(time)s): its next try would be"
+            " later.",
+            "The %(n)s that were put off are given up %(when)s (%(time)s): their next try would be"
+            " later.",
+            run.deferred,
+        )
+        due = run.expires_at
+    else:
+        words = ngettext(
+            "Next try of the %(n)s that was put off: %(when)s (%(time)s).",
+            "Next try of the %(n)s that were put off: %(when)s (%(time)s).",
+            run.deferred,
+        )
+    return words % {
+        "n": format_number(run.deferred),
+        "when": relative_time(due, now=now) if due > now else _("now"),
+        "time": date_format(timezone.localtime(due), "H:i"),
+    }
 
 
 def _counts(run: Run, request: HttpRequest) -> list[dict[str, Any]]:

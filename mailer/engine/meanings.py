@@ -73,12 +73,18 @@ def meaning_of(code: int | None, enhanced_status: str = "", text: str = "") -> s
         return "There was no reply."
     kind = code // 100
     if kind == 4 or enhanced_status in MAILBOX_FULL:
-        if "greylist" in text.lower() or "graylist" in text.lower():
+        if sounds_like_greylisting(text):
             return f"{_GREYLISTING} It is tried again later."
         return f"{_sentence(code, enhanced_status)} It is tried again later."
     if kind == 2:
         return _BY_CLASS[2]
     return _sentence(code, enhanced_status)
+
+
+def sounds_like_greylisting(text: str) -> bool:
+    """Whether a reply says so in words; codes do not tell (RFC 6647 §5 leaves them open)."""
+    words = text.lower()
+    return "greylist" in words or "graylist" in words
 
 
 def _sentence(code: int, enhanced_status: str) -> str:

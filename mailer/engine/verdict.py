@@ -9,7 +9,7 @@ from typing import Literal
 from mailer.engine.conversation import Break, Conversation, Reply, Stage
 from mailer.engine.meanings import MAILBOX_FULL, meaning_of
 
-__all__ = ["Outcome", "Verdict", "judge", "meaning_of", "problem_label"]
+__all__ = ["POLICY", "Outcome", "Verdict", "judge", "meaning_of", "problem_label"]
 
 Suppress = Literal["never", "now", "second time"]
 RelayState = Literal["ok", "pause", "hold"]
@@ -17,7 +17,9 @@ RelayState = Literal["ok", "pause", "hold"]
 # The address does not exist or never can (RFC 3463 §3.2; 5.1.10 is a null MX, RFC 7505).
 _NO_SUCH_ADDRESS = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"})
 _DISABLED = "5.2.1"
-_FINAL_552 = ("5.3.4", "5.7.")  # too big for the system, and policy
+#: A refusal for reasons of security or policy begins like this (RFC 3463 §3.8).
+POLICY = "5.7."
+_FINAL_552 = ("5.3.4", POLICY)  # too big for the system, and policy
 _BEFORE_MAIL = frozenset({Stage.CONNECT, Stage.TLS, Stage.AUTH})
 
 
@@ -52,15 +54,13 @@ _UNCERTAIN = Verdict(Outcome.UNCERTAIN)
 def judge(conversation: Conversation) -> Verdict:
     """Map the end of a conversation to a verdict (mail rules §4). Pure; knows no history."""
     if conversation.reply is None:
-        return _judge_break(conversation.stage, conversation.broken)
+        return _judge_break(conversation.stage)
     return _judge_reply(conversation.stage, conversation.reply)
 
 
-def _judge_break(stage: Stage, broken: Break | None) -> Verdict:
+def _judge_break(stage: Stage) -> Verdict:
     if stage is Stage.DOT:
         return _UNCERTAIN
-    if stage is Stage.AUTH and broken is Break.UNUSABLE:
-        return _UNTRIED_HOLD  # no later attempt will find another way to log in
     return _UNTRIED_PAUSE if stage in _BEFORE_MAIL else _DEFERRED
 
 
@@ -69,15 +69,13 @@ def _judge_reply(stage: Stage, reply: Reply) -> Verdict:  # noqa: PLR0911 (one a
     if stage is Stage.DOT and kind == 2:
         return _SENT  # 250 as a rule; a 252 has accepted the message too
     if kind not in (4, 5):
-        return _judge_break(stage, Break.GARBAGE)
+        return _judge_break(stage)
     if reply.code == 421:
         return _DEFERRED_PAUSE  # the relay is closing, whatever it was asked
     match stage:
-        case Stage.TLS:
+        case Stage.TLS | Stage.AUTH:
+            # A wrong password, too, is the relay's: every run through it would meet the same.
             return _UNTRIED_PAUSE
-        case Stage.AUTH:
-            # 454 is a login server that is down (RFC 4954 §6); 5xx is a wrong password.
-            return _UNTRIED_PAUSE if kind == 4 else _UNTRIED_HOLD
         case Stage.CONNECT | Stage.MAIL:
             return _DEFERRED_PAUSE if kind == 4 else _UNTRIED_HOLD
         case Stage.RCPT:

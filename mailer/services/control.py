@@ -16,6 +16,7 @@ from mailer.exceptions import NotPossible
 from mailer.models import Audit, Delivery, Run
 from mailer.states import RUN_MOVES, RUN_SENDS_AGAIN, RUN_UNDER_WAY, DeliveryState, RunState
 
+from .breaker import NOTHING_TRIED
 from .fairness import join_queue
 from .left_out import left_out_in_words
 from .progress import count_moves, settle_run
@@ -33,7 +34,7 @@ def pause_run(run_id: int, *, by: User | None, now: datetime) -> None:
 @transaction.atomic
 def resume_run(run_id: int, *, by: User | None, now: datetime) -> None:
     """Go on exactly where a paused run stopped; one whose time was over meanwhile has it anew."""
-    _move(run_id, {RunState.PAUSED}, RunState.SENDING, reason="")
+    _move(run_id, {RunState.PAUSED}, RunState.SENDING, reason="", **NOTHING_TRIED)
     if run := Run.objects.select_related("mailing").filter(pk=run_id, expires_at__lte=now).first():
         run.expires_at = now + run.mailing.expires_after
         run.save(update_fields=["expires_at"])
@@ -148,7 +149,7 @@ def _send_again(run_id: int, *, deliveries: QuerySet[Delivery], now: datetime) -
         return 0
     _reopen(run.pk)
     going = Run.objects.filter(pk=run.pk, state__in=RUN_UNDER_WAY)
-    if not going.update(expires_at=now + run.mailing.expires_after):
+    if not going.update(expires_at=now + run.mailing.expires_after, **NOTHING_TRIED):
         raise NotPossible(_not_now(run.pk))  # takes all of the above back
     return again
 
@@ -164,8 +165,9 @@ def _reopen(run_id: int) -> None:
     finished.update(state=RunState.SENDING, finished_at=None, reason="")
 
 
-def _move(run_id: int, allowed: set[RunState], to: RunState, *, reason: str) -> None:
-    moved = Run.objects.filter(pk=run_id, state__in=allowed).update(state=to, reason=reason)
+def _move(run_id: int, allowed: set[RunState], to: RunState, *, reason: str, **also: int) -> None:
+    runs = Run.objects.filter(pk=run_id, state__in=allowed)
+    moved = runs.update(state=to, reason=reason, **also)
     if not moved:
         raise NotPossible(_not_now(run_id))
 

@@ -55,6 +55,12 @@ def failures_by_reply(run: Run) -> list[dict[str, Any]]:
     return [{**group, "meaning": _meaning(**group)} for group in groups]
 
 
+def next_try(run: Run) -> datetime | None:
+    """When the first of a run's deferred deliveries is due; one walk along the index on that."""
+    deferred = Delivery.objects.filter(run=run, retry_at__isnull=False).order_by("retry_at")
+    return deferred.values_list("retry_at", flat=True).first()
+
+
 def _meaning(
     *,
     state: str,

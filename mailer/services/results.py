@@ -3,14 +3,16 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import uniform
 
 from django.conf import settings
 from django.db import connection
 
+from mailer.engine.patience import patience_of
 from mailer.engine.sender import Result
-from mailer.engine.verdict import Outcome
+from mailer.engine.verdict import POLICY, Outcome
 from mailer.models import Batch, Delivery, Suppression
 from mailer.states import DeliveryState
 
@@ -34,7 +36,7 @@ RECORD = {
             enhanced_status text, reply text, problem text, settled_at timestamptz,
             retry_at timestamptz)
         WHERE d.run_id = %s AND d.seq = o.seq AND d.state = 'pending'
-        RETURNING d.state""",
+        RETURNING d.state, d.enhanced_status""",
     # Materialised, or SQLite walks the whole run for each row of it: seconds for a window.
     "sqlite": """
         WITH o AS MATERIALIZED (
@@ -53,18 +55,26 @@ RECORD = {
             settled_at = o.settled_at, retry_at = o.retry_at
         FROM o
         WHERE d.run_id = %s AND d.seq = o.seq AND d.state = 'pending'
-        RETURNING state""",
+        RETURNING state, enhanced_status""",
 }
 
 
-def record_results(batch: Batch, results: Sequence[Result], *, now: datetime) -> Counter[str]:
-    """Move the deliveries of a held batch to what became of them; {state: number} of those moved.
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """How many deliveries moved to which state, and how many of them failed by policy."""
+
+    moved: Counter[DeliveryState] = field(default_factory=Counter)
+    refused_by_policy: int = 0
+
+
+def record_results(batch: Batch, results: Sequence[Result], *, now: datetime) -> Recorded:
+    """Move the deliveries of a held batch to what became of them.
 
     In a transaction that renewed the lease. Suppresses dead addresses.
     """
     tried = [result for result in results if result.outcome in _STATES]
     if not tried:
-        return Counter()
+        return Recorded()
     attempts = _attempts_of_deferred(batch.run_id, tried)
     rows = [_row(result, attempts=attempts.get(result.seq, 0), now=now) for result in tried]
     with connection.cursor() as cursor:
@@ -73,7 +83,11 @@ def record_results(batch: Batch, results: Sequence[Result], *, now: datetime) ->
     if len(moved) != len(tried):
         _check_recorded_before(batch, rows)
     suppress_dead(batch.run_id, tried)
-    return Counter(state for (state,) in moved)
+    failed = [status for state, status in moved if state == DeliveryState.FAILED]
+    return Recorded(
+        Counter(DeliveryState(state) for state, _status in moved),
+        refused_by_policy=sum(status.startswith(POLICY) for status in failed),
+    )
 
 
 def _check_recorded_before(batch: Batch, rows: list[dict[str, object]]) -> None:
@@ -108,15 +122,19 @@ def suppress_dead(run_id: int, results: Sequence[Result]) -> None:
         )
 
 
-def retry_delay(attempts: int) -> timedelta:
-    """How long to wait after so many attempts: doubling from MAILER_RETRY_SECONDS, ± 20 %."""
-    seconds = settings.MAILER_RETRY_SECONDS * 2 ** min(attempts - 1, 20)
+def retry_delay(attempts: int, *, patience: int = 1) -> timedelta:
+    """How long to wait after so many attempts: doubling from `patience` times MAILER_RETRY_SECONDS
+    up to LONGEST_RETRY, ± 20 %."""
+    seconds = settings.MAILER_RETRY_SECONDS * patience * 2 ** min(attempts - 1, 20)
     return min(timedelta(seconds=seconds), LONGEST_RETRY) * uniform(0.8, 1.2)  # noqa: S311
 
 
 def _row(result: Result, *, attempts: int, now: datetime) -> dict[str, object]:
     state = _STATES[result.outcome]
-    retry_at = now + retry_delay(attempts + 1) if state is DeliveryState.DEFERRED else None
+    retry_at = None
+    if state is DeliveryState.DEFERRED:
+        patience = patience_of(result.code, result.enhanced_status, result.reply)
+        retry_at = now + retry_delay(attempts + 1, patience=patience)
     adapt = connection.ops.adapt_datetimefield_value
     return {
         "seq": result.seq,

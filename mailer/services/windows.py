@@ -5,7 +5,6 @@ marked is sent; so a worker killed between two of them leaves at most one window
 """
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
@@ -17,18 +16,18 @@ from django.db import connection, transaction
 
 from mailer.engine.sender import Outgoing, Result
 from mailer.models import Batch, Delivery
-from mailer.states import DeliveryState
+from mailer.states import DeliveryState, RunState
 
+from .breaker import break_run
 from .claiming import Claim, advance_mark, close_batch, is_sending, renew_lease
 from .left_out import with_reason
-from .progress import count_moves, settle_run
-from .results import record_results
+from .progress import count_outcomes, settle_run
+from .results import Recorded, record_results
 
 #: A window shall be over in about so many seconds.
 WINDOW_SECONDS = 5
 
 
-@transaction.atomic
 def next_window(
     claim: Claim,
     results: Sequence[Result],
@@ -45,6 +44,25 @@ def next_window(
     batch: what was not attempted goes back to the tail of its run. Lock order as everywhere:
     batch, deliveries, run.
     """
+    window = _open_window(claim, results, now=now, go_on=go_on, size=size, again=again)
+    if window == []:
+        # The batch is closed by itself: that locks deliveries, which come before the run.
+        window = _open_window(claim, (), now=now, go_on=False)
+    return window
+
+
+@transaction.atomic
+def _open_window(
+    claim: Claim,
+    results: Sequence[Result],
+    *,
+    now: datetime,
+    go_on: bool,
+    size: int | None = None,
+    again: bool = False,
+) -> list[Outgoing] | None:
+    """The next window; empty, and nothing of it below the mark, when the run was paused meanwhile,
+    by these results or somebody else."""
     batch = claim.batch
     first = end = batch.mark
     if go_on and again and is_sending(batch.run_id):
@@ -53,18 +71,21 @@ def next_window(
         end = _next_mark(batch, size or window_size(batch))
     if not advance_mark(claim, to=end, now=now):
         return None  # I6: the reaper was here; whatever we know came too late
-    moved = record_results(batch, results, now=now)
+    recorded = record_results(batch, results, now=now)
     window: list[Outgoing] = []
     while first < batch.mark and not window:
         window, left_out = _read_window(batch, first=first, now=now)
-        moved += left_out
+        recorded.moved[DeliveryState.SKIPPED] += left_out
         if not window:  # all of it was skipped, or sent from another batch
             first, batch.mark = batch.mark, _next_mark(batch, size or window_size(batch))
             Batch.objects.filter(pk=batch.pk).update(mark=batch.mark)
     claim.window_start = first
     if not window:
         close_batch(claim, now=now)
-    _count(claim, moved)
+    if not _count(claim, recorded, now=now) and window:
+        Batch.objects.filter(pk=batch.pk).update(mark=first)
+        batch.mark = first
+        return []
     if not window:
         settle_run(batch.run_id, now=now)
     return window or None
@@ -75,16 +96,19 @@ def record_window(claim: Claim, results: Sequence[Result], *, now: datetime) -> 
     """Record the last window's results and keep the batch; False when it is lost."""
     if not renew_lease(claim, now=now):
         return False
-    _count(claim, record_results(claim.batch, results, now=now))
+    _count(claim, record_results(claim.batch, results, now=now), now=now)
     return True
 
 
-def _count(claim: Claim, moved: Counter[str]) -> None:
-    count_moves(
-        claim.batch.run_id,
-        {(DeliveryState.PENDING, DeliveryState(state)): n for state, n in moved.items()},
-    )
-    transaction.on_commit(lambda: claim.outcomes.update(moved))
+def _count(claim: Claim, recorded: Recorded, *, now: datetime) -> bool:
+    """Count what was recorded; False when its run no longer sends, perhaps because of that."""
+    run, moved = claim.batch.run, +recorded.moved
+    tally = count_outcomes(run.pk, moved, refused_by_policy=recorded.refused_by_policy)
+    outcomes = {state.value: number for state, number in moved.items()}
+    transaction.on_commit(lambda: claim.outcomes.update(outcomes))
+    if tally is None:
+        return True  # nobody has looked at the run but advance_mark
+    return tally.state == RunState.SENDING and not break_run(run, tally, now=now)
 
 
 def window_size(batch: Batch, *, per_second: float | None = None) -> int:
@@ -101,8 +125,8 @@ def _next_mark(batch: Batch, size: int) -> int:
     return min(batch.mark + size, batch.last_seq + 1)
 
 
-def _read_window(batch: Batch, *, first: int, now: datetime) -> tuple[list[Outgoing], Counter[str]]:
-    """What lies between `first` and the mark and may be sent; skips who may not (I5)."""
+def _read_window(batch: Batch, *, first: int, now: datetime) -> tuple[list[Outgoing], int]:
+    """What lies between `first` and the mark and may be sent; skips who may not (I5), so many."""
     values = {_RUN: batch.run_id, _FIRST: first, _END: batch.mark}
     sql, parameters = window_sql()
     with connection.cursor() as cursor:
@@ -114,7 +138,7 @@ def _read_window(batch: Batch, *, first: int, now: datetime) -> tuple[list[Outgo
             run_id=batch.run_id, seq__in=[seq for seq, reason in gone.items() if reason == why]
         ).update(state=DeliveryState.SKIPPED, problem=why, settled_at=now)
     window = [_outgoing(*row) for *row, why in rows if why is None]
-    return window, Counter({DeliveryState.SKIPPED.value: len(gone)} if gone else {})
+    return window, len(gone)
 
 
 _RUN, _FIRST, _END = 2_147_483_001, 2_147_483_002, 2_147_483_003  # stand for values in the SQL

@@ -21,8 +21,8 @@ MAILER_LEASE_SECONDS = read_positive("MAILER_LEASE_SECONDS", 60)
 MAILER_TICK_SECONDS = read_positive("MAILER_TICK_SECONDS", 15)
 # A batch gives its rest back after so many seconds, so that no run holds a worker for long.
 MAILER_BATCH_SECONDS = read_positive("MAILER_BATCH_SECONDS", 300)
-# Seconds before a message that was refused for now is tried again; doubles with each try, to 4
-# hours.
+# Seconds before a message that was refused for now is tried again (3 times as long where the reply
+# is about speed or policy, 12 times for a full mailbox); doubles with each try, to 4 hours.
 MAILER_RETRY_SECONDS = read_positive("MAILER_RETRY_SECONDS", 300)
 # Seconds that a relay is paused after trouble with it; doubles with each in a row, to 15 minutes.
 MAILER_RELAY_PAUSE_SECONDS = read_positive("MAILER_RELAY_PAUSE_SECONDS", 30)

@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
+from mailer.engine.sender import Outcome
 from mailer.models import (
     Audit,
     Batch,
@@ -25,7 +26,8 @@ from mailer.models import (
     Run,
     Suppression,
 )
-from mailer.services.control import cancel_run, pause_run, retry_failed
+from mailer.services.control import cancel_run, pause_run, resolve_uncertain, retry_failed
+from mailer.states import DeliveryState
 from mailer.tests import factories
 from mailer.tests.ledger import Engine, send_all
 
@@ -152,6 +154,51 @@ def test_a_run_whose_relay_is_paused_says_what_it_waits_for(admin: Client, world
     Relay.objects.update(paused_until=until)
     pause_run(world.run.pk, by=None, now=timezone.now())
     assert "Waits for" not in admin.get(page("run", "live", world.run)).content.decode()
+
+
+def test_a_run_says_when_it_tries_again(admin: Client, world: World) -> None:
+    url, now = page("run", "live", world.run), timezone.now()
+    deferred = Delivery.objects.filter(run=world.run, state="deferred")
+    deferred.update(retry_at=now + timedelta(minutes=4, seconds=5))
+    clock = timezone.localtime(now + timedelta(minutes=4, seconds=5)).strftime("%H:%M")
+    words = f"Next try of the 1 that was put off: in 4 min ({clock})."
+    assert words in admin.get(url).content.decode()
+    Run.objects.update(expires_at=now + timedelta(minutes=3, seconds=5))
+    over = timezone.localtime(now + timedelta(minutes=3, seconds=5)).strftime("%H:%M")
+    assert (
+        f"The 1 that was put off is given up in 3 min ({over})" in admin.get(url).content.decode()
+    )
+    delivery = admin.get(page("delivery", "change", deferred.get())).content.decode()
+    assert "is given up in 3 min: its next try would be later." in delivery
+    assert "in 4 min" not in delivery
+    pause_run(world.run.pk, by=None, now=now)
+    assert "put off" not in admin.get(url).content.decode()
+
+
+def test_the_next_try_is_one_query_however_many_wait(admin: Client, engine: Engine) -> None:
+    def count(run: Run) -> int:
+        with CaptureQueriesContext(connection) as queries:
+            assert ("put off" in admin.get(page("run", "live", run)).content.decode()) is bool(
+                run.deferred
+            )
+        return len(queries)
+
+    run = factories.make_run(recipients=31)
+    engine.script = lambda m: Outcome.DEFERRED if m.seq == 1 else Outcome.UNCERTAIN
+    send_all(run)
+    run.refresh_from_db()
+    few = count(run)
+    resolve_uncertain(run.pk, to=DeliveryState.PENDING, by=None, now=factories.NOW)
+    engine.script = lambda _message: Outcome.DEFERRED
+    send_all(run)
+    Audit.objects.all().delete()
+    run.refresh_from_db()
+    assert run.deferred == 31
+    assert count(run) == few
+    Delivery.objects.filter(run=run).update(state="sent", retry_at=None)
+    Run.objects.filter(pk=run.pk).update(deferred=0, sent=31)
+    run.refresh_from_db()
+    assert count(run) == few - 1
 
 
 def test_a_cancelled_run_shows_what_was_sent_of_all(admin: Client, world: World) -> None:

@@ -67,6 +67,8 @@ def _fields(**changes: Any) -> dict[str, Any]:
         "late_minutes": "720",
         "overlap": "wait",
         "expires_after_hours": "96",
+        "breaker_percent": "5",
+        "breaker_after": "200",
     }
     return data | changes
 

@@ -119,7 +119,7 @@ def test_a_refused_login_blames_nobody(serve: Serve) -> None:
     results, sender = send(server, 3, username="u", password="hunter2")
     assert results == []
     assert sender.trouble is not None
-    assert sender.trouble.kind == "hold"
+    assert sender.trouble.kind == "pause"
     assert "535 5.7.8" in sender.trouble.reason
     assert "hunter2" not in sender.trouble.reason
 

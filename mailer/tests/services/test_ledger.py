@@ -282,12 +282,12 @@ def test_a_relay_that_stays_busy_is_left_alone_for_longer_each_time(engine: Engi
     assert pauses == [30, 60, 120, 240]
 
 
-def test_refused_credentials_hold_the_run_and_say_so(engine: Engine) -> None:
+def test_a_refused_sender_holds_the_run_and_says_so(engine: Engine) -> None:
     run = make_run(recipients=4)
-    engine.script = lambda _message: RelayTrouble("hold", "relay:587 refused the password")
+    engine.script = lambda _message: RelayTrouble("hold", "relay:587 refused the sender")
     send_one(run.batches.get())
     assert states(run) == {"pending": 4}
-    assert (run.state, run.reason) == ("paused", "relay:587 refused the password")
+    assert (run.state, run.reason) == ("paused", "relay:587 refused the sender")
     assert Audit.objects.filter(run=run, action="hold").count() == 1
 
 
