@@ -1,6 +1,7 @@
 """Times as people say them, with the exact one for whoever hovers or listens."""
 
 from datetime import datetime, timedelta, tzinfo
+from math import ceil
 from typing import Any
 
 from django.contrib import admin
@@ -38,6 +39,23 @@ def format_duration(span: timedelta) -> str:
     if hours < 48:
         return _("%(n)s h") % {"n": hours}
     return ngettext("%(n)s day", "%(n)s days", days) % {"n": days}
+
+
+def format_span(span: timedelta) -> str:
+    """A longer time in two units, rounded up: "12 s", "3 min", "3 h 20 min", "2 days 4 h"."""
+    seconds = ceil(span.total_seconds())
+    if seconds < 60:
+        return _("%(n)s s") % {"n": seconds}
+    minutes = ceil(seconds / 60)
+    if minutes < 60:
+        return _("%(n)s min") % {"n": minutes}
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        whole, rest = _("%(n)s h") % {"n": hours}, _("%(n)s min") % {"n": minutes}
+        return f"{whole} {rest}" if minutes else whole
+    days, hours = divmod(hours + bool(minutes), 24)
+    whole, rest = ngettext("%(n)s day", "%(n)s days", days), _("%(n)s h") % {"n": hours}
+    return (f"{whole} {rest}" if hours else whole) % {"n": days}
 
 
 def exact_time(when: datetime, *, zone: tzinfo | None = None) -> str:

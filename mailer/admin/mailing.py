@@ -19,7 +19,7 @@ from admin_ext.components.object_actions import ObjectActionsMixin
 from admin_ext.components.outcome import ActionDone
 from admin_ext.components.times import time_tag
 from mailer.exceptions import MailerError
-from mailer.models import Mailing, Relay, Run
+from mailer.models import Mailing, MailingRelay, Relay, Run
 from mailer.services.scheduling import apply_schedule, remove_wake_up, schedule_of
 from mailer.states import RunState
 
@@ -29,6 +29,14 @@ from .mailing_form import MailingForm
 from .schedule_words import in_words, next_sends
 
 RUNS_SHOWN = 10
+
+
+class FurtherRelayInline(admin.TabularInline[MailingRelay, Mailing]):
+    """Relays beside the main one, by share or for when that is paused."""
+
+    model = MailingRelay
+    extra = 0
+    verbose_name_plural = gettext_lazy("further relays")
 
 
 @admin.register(Mailing)
@@ -42,7 +50,7 @@ class MailingAdmin(
     form = MailingForm
     readonly_fields = ("schedule", "next_sends")
     fieldsets = (
-        (None, {"fields": ("name", "message", "lists", "relay")}),
+        (None, {"fields": ("name", "message", "lists", ("relay", "relay_share"))}),
         (
             gettext_lazy("Schedule"),
             {
@@ -54,6 +62,7 @@ class MailingAdmin(
                 )
             },
         ),
+        (gettext_lazy("Beside other mail"), {"fields": ("urgent", "weight")}),
         (
             gettext_lazy("If something comes in between"),
             {
@@ -64,6 +73,7 @@ class MailingAdmin(
             },
         ),
     )  # fmt: skip
+    inlines = (FurtherRelayInline,)
     actions = ("send_selected",)
     object_actions = (do.SEND_NOW, do.SWITCH_ON, do.SWITCH_OFF)
     refusals = (MailerError,)
@@ -94,10 +104,10 @@ class MailingAdmin(
         return form
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        name, when, policies = super().get_fieldsets(request, obj)
+        name, when, *policies = super().get_fieldsets(request, obj)
         if obj is not None and not self.has_change_permission(request, obj):
-            return [name, (when[0], {"fields": ("enabled", "schedule", "next_sends")}), policies]
-        return [name, when, policies]
+            return [name, (when[0], {"fields": ("enabled", "schedule", "next_sends")}), *policies]
+        return [name, when, *policies]
 
     def why_not_delete(self, obj: Any) -> str:
         if not obj.runs.exists():

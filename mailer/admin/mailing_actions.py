@@ -16,10 +16,11 @@ from admin_ext.components.links import admin_url
 from admin_ext.components.numbers import format_number
 from admin_ext.components.object_actions import ObjectAction
 from admin_ext.components.outcome import ActionDone
-from admin_ext.components.times import relative_time
+from admin_ext.components.times import format_span, relative_time
 from mailer.exceptions import MailerError
 from mailer.models import Mailing, Run
 from mailer.services.audience import count_audience
+from mailer.services.estimating import estimate_mailing
 from mailer.services.left_out import left_out_in_words
 from mailer.services.planning import start_now
 from mailer.services.scheduling import schedule_of, switch_schedule
@@ -47,6 +48,8 @@ def what_send_now_does(mailing: Mailing) -> str:
     if audience.left_out:
         lines.append(_("Left out: %(who)s.") % {"who": left_out_in_words(audience.left_out)})
     lines += lacking_in_words(mailing)
+    if words := duration_in_words(mailing, recipients=audience.recipients):
+        lines.append(words)
     if last := mailing.runs.order_by("-id").first():
         lines.append(
             _("Its last run, %(run)s, was %(when)s: %(state)s.")
@@ -57,6 +60,15 @@ def what_send_now_does(mailing: Mailing) -> str:
             }
         )
     return "\n".join(lines)
+
+
+def duration_in_words(mailing: Mailing, *, recipients: int) -> str:
+    """How long it takes under the limits that are in its way; "" where none is."""
+    span = estimate_mailing(mailing, recipients=recipients, now=timezone.now())
+    if not span:
+        return ""
+    words = _("That takes about %(span)s, as its relay and the limits for providers allow.")
+    return words % {"span": format_span(span)}
 
 
 def send_now(request: HttpRequest, mailing: Mailing, moment: datetime) -> ActionDone:

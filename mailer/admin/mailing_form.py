@@ -102,8 +102,8 @@ class MailingForm(forms.ModelForm[Mailing]):
     class Meta:
         model = Mailing
         fields = (
-            "name", "message", "lists", "relay", "enabled", "schedule_kind", "schedule_zone",
-            "missed", "late_minutes", "overlap", "expires_after_hours", "breaker_percent",
+            "name", "message", "lists", "relay", "relay_share", "urgent", "weight", "enabled",
+            "schedule_kind", "schedule_zone", "missed", "late_minutes", "overlap", "expires_after_hours", "breaker_percent",
             "breaker_after",
         )  # fmt: skip
         labels = {

@@ -1,6 +1,6 @@
 """Relays: the mail servers that mail leaves through."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -15,15 +16,20 @@ from django.utils.translation import gettext_lazy
 
 from admin_ext.components.badges import badge
 from admin_ext.components.change_list import CarefulListMixin
+from admin_ext.components.numbers import format_number
 from admin_ext.components.object_actions import ObjectAction, ObjectActionsMixin
 from admin_ext.components.times import relative_time
 from mailer.models import Batch, Mailing, Relay, Run
+from mailer.services.limits import stop_waiting, warm_up_plan
 from mailer.services.relays import resume_relay
 from mailer.tasks import ring_after_commit
 
 from .deletion import GuardedDeletionMixin
 from .history import note_change
+from .limit_words import LIMITS, clock_time
 from .relay_form import RelayForm
+
+WARM_UP_SHOWN = 7  # days
 
 
 def _try_now(request: HttpRequest, relay: Relay, moment: datetime) -> str:
@@ -56,12 +62,12 @@ TRY_NOW = ObjectAction(
 class RelayAdmin(
     ObjectActionsMixin, GuardedDeletionMixin, CarefulListMixin, admin.ModelAdmin[Relay]
 ):
-    list_display = ("name", "server", "state", "rate_per_second", "connections")
+    list_display = ("name", "server", "state", "rates", "connections")
     ordering = ("name",)
     search_fields = ("name", "host")
     form = RelayForm
     object_actions = (TRY_NOW,)
-    readonly_fields = ("environment", "state")
+    readonly_fields = ("environment", "state", "warm_up_plan")
     fieldsets = (
         (None, {"fields": ("name", "state")}),
         (
@@ -73,7 +79,32 @@ class RelayAdmin(
                 )
             },
         ),
-        (gettext_lazy("How fast"), {"fields": ("rate_per_second", "connections")}),
+        (
+            gettext_lazy("How fast"),
+            {
+                "fields": (
+                    ("rate_per_second", "rate_per_minute", "rate_per_hour", "rate_per_day"),
+                    "connections",
+                ),
+                "description": gettext_lazy(
+                    "At most so many messages, over all runs and workers, in any second, minute,"
+                    " hour or day. Empty: as fast as the relay takes them."
+                ),
+            },
+        ),
+        (
+            gettext_lazy("Warm-up"),
+            {
+                "fields": (
+                    "warm_up_from", ("warm_up_first", "warm_up_factor", "warm_up_full"),
+                    "warm_up_plan",
+                ),
+                "description": gettext_lazy(
+                    "A server that is new to the world is trusted little by little: it sends few"
+                    " messages on its first day, and more each day until it is known."
+                ),
+            },
+        ),
     )  # fmt: skip
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -94,6 +125,10 @@ class RelayAdmin(
             # It was paused for what has been put right: nobody should have to wait for it.
             with transaction.atomic():
                 resume_relay(obj.pk)
+                ring_after_commit()
+        if change and form.limits_changed:
+            with transaction.atomic():
+                stop_waiting(obj.pk)
                 ring_after_commit()
         in_the_clear = obj.security == Relay.Security.NONE and not obj.from_environment
         if obj.username and in_the_clear:
@@ -125,8 +160,44 @@ class RelayAdmin(
     def state(self, relay: Relay) -> SafeString:
         now = timezone.now()
         if not relay.is_paused(now=now):
-            return badge("good", _("In use"))
+            return self._in_use(relay, now=now)
         words = _("tried again %(when)s") % {
             "when": relative_time(relay.paused_until, now=now) if relay.paused_until else "—"
         }
         return format_html("{} {} · {}", badge("paused", _("Paused")), words, relay.pause_reason)
+
+    def _in_use(self, relay: Relay, *, now: datetime) -> SafeString:
+        if not relay.waits(now=now):
+            return badge("good", _("In use"))
+        limit = LIMITS.get(relay.waits_for, LIMITS["second"]) % {"relay": relay}
+        until = clock_time(relay.waits_until, now=now)
+        words = _("waits for %(limit)s until %(time)s") % {"limit": limit, "time": until}
+        return format_html("{} {}", badge("deferred", _("Waiting")), words)
+
+    @admin.display(description=gettext_lazy("at most"))
+    def rates(self, relay: Relay) -> str:
+        rates = [
+            (relay.rate_per_second, _("%(n)s/s")),
+            (relay.rate_per_minute, _("%(n)s/min")),
+            (relay.rate_per_hour, _("%(n)s/h")),
+            (relay.rate_per_day, _("%(n)s/day")),
+        ]
+        return " · ".join(words % {"n": format_number(n)} for n, words in rates if n) or "—"
+
+    @admin.display(description=gettext_lazy("the plan"))
+    def warm_up_plan(self, relay: Relay) -> str:
+        """The first days, and when it is through."""
+        plan = warm_up_plan(relay)
+        if not plan:
+            return _("No warm-up.") if relay.pk else _("Save it to see it.")
+        shown = [
+            _("%(date)s: %(n)s") % {"date": date_format(day, "j M"), "n": format_number(number)}
+            for day, number in plan[:WARM_UP_SHOWN]
+        ]
+        if len(plan) > WARM_UP_SHOWN:
+            shown.append("…")
+        end = date_format(plan[-1][0] + timedelta(days=1), "j M Y")
+        return _("%(days)s; from %(end)s on only the limits above hold.") % {
+            "days": " · ".join(shown),
+            "end": end,
+        }

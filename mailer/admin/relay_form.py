@@ -12,6 +12,12 @@ CONNECTION = {
     "from_environment", "host", "port", "security", "username", "password", "forget_password",
 }  # fmt: skip
 
+#: What it waits for may be over after a change of these.
+LIMITS = {
+    "rate_per_second", "rate_per_minute", "rate_per_hour", "rate_per_day",
+    "warm_up_from", "warm_up_first", "warm_up_factor", "warm_up_full",
+}  # fmt: skip
+
 
 class RelayForm(forms.ModelForm[Relay]):
     password = forms.CharField(
@@ -30,12 +36,11 @@ class RelayForm(forms.ModelForm[Relay]):
         model = Relay
         fields = (
             "name", "from_environment", "host", "port", "security", "username",
-            "rate_per_second", "connections",
+            "rate_per_second", "rate_per_minute", "rate_per_hour", "rate_per_day", "connections",
+            "warm_up_from", "warm_up_first", "warm_up_factor", "warm_up_full",
         )  # fmt: skip
         help_texts = {
-            "rate_per_second": _(
-                "At most so many, for all mail through it. Empty: as fast as the relay takes them."
-            ),
+            "rate_per_second": "",
             "connections": _("At most so many at a time, for all mail through it."),
         }
 
@@ -47,6 +52,10 @@ class RelayForm(forms.ModelForm[Relay]):
                 if self.instance.password_encrypted
                 else _("None is stored. It is kept encrypted and never shown again.")
             )
+
+    @property
+    def limits_changed(self) -> bool:
+        return not LIMITS.isdisjoint(self.changed_data)
 
     @property
     def connection_changed(self) -> bool:

@@ -23,6 +23,7 @@ from mailer.services.planning import run_before
 from mailer.services.reporting import failures_by_reply, next_try
 from mailer.states import RUN_FINAL, DeliveryState, RunState
 
+from .limit_words import providers_in_words, relays_in_words, rest_in_words
 from .resolving import RETRY
 from .run_actions import can_retry
 from .schedule_words import moment_in_words
@@ -54,6 +55,7 @@ def describe_run(run: Run, request: HttpRequest) -> dict[str, Any]:
         "due": moment_in_words(run.slot, ZoneInfo(run.mailing.schedule_zone)),
         "waits": _waits(run, now=now),
         "next_try": _next_try(run, now=now),
+        "rest": rest_in_words(run, now=now),
         "counts": _counts(run, request),
         "left_out": left_out_in_words(run.left_out),
         "failures": _failures(run, request),
@@ -94,17 +96,13 @@ def deliveries_url(run: Run, **filters: str) -> str:
     return f"{reverse('admin:mailer_delivery_changelist')}?{query}"
 
 
-def _waits(run: Run, *, now: datetime) -> str:
-    """What a run waits for without being paused itself; "" when it does not."""
+def _waits(run: Run, *, now: datetime) -> list[str]:
+    """What a run waits for without being paused itself."""
     if run.state == RunState.SCHEDULED and not run.reason and (earlier := run_before(run)):
-        return _("Waits for run %(run)s, which is still going.") % {"run": earlier.pk}
-    relay = run.relay
-    if run.state != RunState.SENDING or relay is None or not relay.is_paused(now=now):
-        return ""
-    until = date_format(timezone.localtime(relay.paused_until), "H:i")
-    words = _("Waits for the relay “%(relay)s”, which is tried again at %(time)s")
-    waits = words % {"relay": relay, "time": until}
-    return f"{waits}: {relay.pause_reason}" if relay.pause_reason else f"{waits}."
+        return [_("Waits for run %(run)s, which is still going.") % {"run": earlier.pk}]
+    if run.state != RunState.SENDING or run.relay is None or not run.pending:
+        return []
+    return [*relays_in_words(run, now=now), *providers_in_words(run, now=now)]
 
 
 def _next_try(run: Run, *, now: datetime) -> str:

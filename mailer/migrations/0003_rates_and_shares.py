@@ -334,7 +334,6 @@ class Migration(migrations.Migration):
             field=models.ForeignKey(
                 null=True,
                 on_delete=django.db.models.deletion.SET_NULL,
-                related_name="+",
                 to="mailer.domainlimit",
                 verbose_name="provider",
             ),

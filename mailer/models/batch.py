@@ -16,7 +16,7 @@ class Batch(models.Model):
     relay = models.ForeignKey(Relay, models.PROTECT, related_name="+", verbose_name=_("relay"))
     # All its recipients are at this provider, which takes only so much a minute.
     domain_limit = models.ForeignKey(
-        DomainLimit, models.SET_NULL, null=True, related_name="+", verbose_name=_("provider")
+        DomainLimit, models.SET_NULL, null=True, verbose_name=_("provider")
     )
     first_seq = models.PositiveBigIntegerField(_("from"))
     last_seq = models.PositiveBigIntegerField(_("to"))

@@ -24,6 +24,7 @@ LONGEST_TURN = 5.0
 PATIENCE = 5.0  # seconds
 #: A little slower than the rate: two messages may be nearer at the relay than they were here.
 STRETCH = 1.03
+LONGEST_WARM_UP = 366  # days that are looked at
 
 Used = dict[str, list[list[int]]]  # {"hour": [[grain, messages], ...]}, oldest first
 
@@ -53,7 +54,7 @@ class Later:
     until: datetime
 
 
-def limits_of(relay: Relay, *, today: date) -> list[Limit]:
+def limits_of(relay: Relay, *, now: datetime) -> list[Limit]:
     """The relay's limits but for the one of a second, which is kept by waiting."""
     by_span = {
         "minute": relay.rate_per_minute,
@@ -61,13 +62,13 @@ def limits_of(relay: Relay, *, today: date) -> list[Limit]:
         "day": relay.rate_per_day,
     }
     limits = {span: Limit(span, number, span) for span, number in by_span.items() if number}
-    warm_up = warm_up_limit(relay, today=today)
+    warm_up = _warm_up_limit(relay, today=timezone.localdate(now))
     if warm_up and warm_up < (relay.rate_per_day or warm_up + 1):
         limits["day"] = Limit("day", warm_up, "warm-up")
     return list(limits.values())
 
 
-def warm_up_limit(relay: Relay, *, today: date) -> int | None:
+def _warm_up_limit(relay: Relay, *, today: date) -> int | None:
     """How many the relay's warm-up plan allows on this day; None without one that still goes on."""
     if relay.warm_up_from is None or relay.warm_up_full is None:
         return None
@@ -77,11 +78,33 @@ def warm_up_limit(relay: Relay, *, today: date) -> int | None:
     return int(allowed) if allowed < relay.warm_up_full else None
 
 
+def warm_up_plan(relay: Relay) -> list[tuple[date, int]]:
+    """(day, how many) of a relay's warm-up, to its last day; [] without one."""
+    plan: list[tuple[date, int]] = []
+    if relay.warm_up_from is None:
+        return plan
+    for number in range(LONGEST_WARM_UP):
+        day = relay.warm_up_from + timedelta(days=number)
+        allowed = _warm_up_limit(relay, today=day)
+        if allowed is None:
+            break
+        plan.append((day, allowed))
+    return plan
+
+
+def stop_waiting(relay_id: int) -> None:
+    """After a change of its limits: the next turn finds out what holds now."""
+    Relay.objects.filter(pk=relay_id).update(waits_until=None, waits_for="", reserved_until=None)
+
+
+def limit_of(provider: DomainLimit) -> Limit:
+    return Limit("minute", provider.per_minute, "provider")
+
+
 def is_limited(batch: Batch, *, now: datetime) -> bool:
     """Whether a batch has to take turns at all."""
     relay = batch.relay
-    today = timezone.localdate(now)
-    return bool(relay.rate_per_second or batch.domain_limit_id or limits_of(relay, today=today))
+    return bool(relay.rate_per_second or batch.domain_limit_id or limits_of(relay, now=now))
 
 
 @transaction.atomic
@@ -92,7 +115,7 @@ def take_turn(batch: Batch, *, messages: int, now: datetime) -> Turn | Later:
     """
     relay = Relay.objects.select_for_update(no_key=True).get(pk=batch.relay_id)
     provider = _lock_provider(batch)
-    limits = limits_of(relay, today=timezone.localdate(now))
+    limits = limits_of(relay, now=now)
     start, interval = _next_start(relay, now=now)
     if (start - now).total_seconds() > PATIENCE:
         return _wait(relay, until=start, limit="second")
@@ -106,7 +129,7 @@ def take_turn(batch: Batch, *, messages: int, now: datetime) -> Turn | Later:
             return _wait(relay, until=until, limit=limit.name)
         messages = min(messages, room)
     if provider is not None:
-        of_provider = _limit_of(provider)
+        of_provider = limit_of(provider)
         room = room_for(of_provider, provider.used, at=start)
         if room < 1:
             until = _when_room(of_provider, provider.used, messages=messages)
@@ -124,7 +147,7 @@ def take_turn(batch: Batch, *, messages: int, now: datetime) -> Turn | Later:
 def give_back(batch: Batch, turn: Turn, *, messages: int, now: datetime) -> None:
     """Free what was reserved by a turn and not sent."""
     relay = Relay.objects.select_for_update(no_key=True).get(pk=batch.relay_id)
-    limits = limits_of(relay, today=timezone.localdate(now))
+    limits = limits_of(relay, now=now)
     _write_down(relay, _lock_provider(batch), limits, messages=-messages, end=turn.end)
 
 
@@ -195,7 +218,7 @@ def _write_down(
     if relay.waits_until and messages > 0:
         Relay.objects.filter(pk=relay.pk).update(waits_until=None, waits_for="")
     if provider is not None:
-        _add(provider.used, _limit_of(provider), messages=messages, end=end)
+        _add(provider.used, limit_of(provider), messages=messages, end=end)
         DomainLimit.objects.filter(pk=provider.pk).update(used=provider.used, waits_until=None)
 
 
@@ -212,7 +235,3 @@ def _span(limit: Limit) -> tuple[int, float]:
     """Seconds of the span, and of a grain of it."""
     length = SPANS[limit.span]
     return length, length / _GRAINS
-
-
-def _limit_of(provider: DomainLimit) -> Limit:
-    return Limit("minute", provider.per_minute, "provider")

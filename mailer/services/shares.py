@@ -17,7 +17,8 @@ def freeze_shares(mailing: Mailing) -> dict[str, int]:
 
 def split_by_share(run: Run, *, count: int) -> Iterator[tuple[int, int]]:
     """(relay's key, how many of `count`), whole messages that add up; through the run's only
-    relay, or by its shares."""
+    relay, or by its shares. What cannot be divided falls to one of them after the other, run by
+    run: many runs of one message are shared, too."""
     if run.relay_id is None:
         raise ValueError(f"run {run.pk} was never prepared")
     shares = {int(relay): share for relay, share in run.shares.items() if share}
@@ -25,7 +26,7 @@ def split_by_share(run: Run, *, count: int) -> Iterator[tuple[int, int]]:
     total, done, counted = sum(shares.values()), 0, 0
     for relay, share in shares.items():
         counted += share
-        upto = count * counted // total
+        upto = (count * counted + (run.pk or 0) % total) // total
         if upto > done:
             yield relay, upto - done
         done = upto

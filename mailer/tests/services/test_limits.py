@@ -142,7 +142,7 @@ def test_warming_up_lets_more_through_each_day_until_it_is_through() -> None:
         warm_up_from=date(2026, 11, 23), warm_up_first=50, warm_up_factor=2, warm_up_full=1000
     )
     allowed = [
-        [limit.messages for limit in limits_of(relay, today=date(2026, 11, 22 + day))]
+        [limit.messages for limit in limits_of(relay, now=NOW + timedelta(days=day - 1))]
         for day in range(8)
     ]
     assert allowed == [[50], [50], [100], [200], [400], [800], [], []]
@@ -154,7 +154,7 @@ def test_a_warm_up_beside_a_limit_a_day_is_the_lower_of_the_two() -> None:
         warm_up_full=10_000,
     )  # fmt: skip
     names = [
-        [(limit.name, limit.messages) for limit in limits_of(relay, today=NOW.date() + day)]
+        [(limit.name, limit.messages) for limit in limits_of(relay, now=NOW + day)]
         for day in (timedelta(0), timedelta(1), timedelta(9))
     ]
     assert names == [[("warm-up", 50)], [("day", 300)], [("day", 300)]]
