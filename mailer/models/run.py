@@ -127,6 +127,11 @@ class Run(models.Model):
         return f"{self.mailing} · {_('run')} {self.pk}"
 
     @property
+    def is_single(self) -> bool:
+        """Whether it is one message that the site itself asked for."""
+        return self.trigger == self.Trigger.SINGLE
+
+    @property
     def by_state(self) -> dict[str, int]:
         return {name: getattr(self, name) for name in COUNTERS}
 
