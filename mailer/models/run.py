@@ -121,6 +121,8 @@ class Run(models.Model):
                 condition=Q(state__in=["scheduled", "preparing", "sending", "paused"]),
                 name="run_not_final",
             ),
+            # The list of runs, which leaves out single messages however many there are.
+            models.Index(fields=["-id"], condition=~Q(trigger="single"), name="run_of_mailings"),
         ]
 
     def __str__(self) -> str:
