@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from mailer.addresses import Normal, hash_address, normalize_address
 from mailer.engine.values import PlainDataError, plain_values
 from mailer.exceptions import NotPossible
-from mailer.locks import Lock, wait_for
+from mailer.locks import Lock, share_if_free
 from mailer.models import Batch, Delivery, Mailing, Message, MessageVersion, Recipient, Run
 from mailer.states import DeliveryState, RunState
 
@@ -65,7 +65,9 @@ def send_one(
     version = message.current
     if version is None:
         raise NotPossible(_("“%(message)s” has no content yet.") % {"message": message})
-    wait_for(Lock.EXPANDING, shared=True)  # whoever the delivery points to stays until the commit
+    # Whoever the delivery points to stays until the commit. It points to nobody while recipients
+    # are being deleted: that may take minutes, and somebody waits for this message.
+    may_point = share_if_free(Lock.EXPANDING)
     recipient = Recipient.objects.filter(address_key=_key(normal)).first()
     known = variables_of(recipient) if recipient else variables_of_stranger(normal.address)
     values = _check_values({**known, **variables})
@@ -75,6 +77,7 @@ def send_one(
         return _same(earlier, normal)
     if is_new:
         check_content(run, values)
+    recipient = recipient if may_point else None
     return _fill(run, normal, recipient=recipient, values=values, now=now)
 
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from kombu.exceptions import OperationalError
 
 from mailer import tasks
@@ -13,6 +13,7 @@ from mailer.engine.preflight import LimitReached
 from mailer.engine.render import compile_content
 from mailer.engine.sender import Outcome, Outgoing, RelayTrouble
 from mailer.exceptions import NothingToSend, NotPossible
+from mailer.locks import Lock, wait_for
 from mailer.models import Attempt, Audit, Batch, Delivery, Mailing, Message, Run, Suppression
 from mailer.services import content, control, planning, recovery, ringing, send_one
 from mailer.services.content import content_of, make_frame, run_frame
@@ -238,6 +239,17 @@ def test_who_is_no_recipient_any_more_still_gets_what_the_site_asked_for(
     send_all(delivery.run)
     delivery.refresh_from_db()
     assert (delivery.state, delivery.recipient) == ("sent", None)
+
+
+def test_it_does_not_wait_for_a_deletion(message: Message) -> None:
+    person = make_recipient("a@b.example", name="Ann")
+    if connection.vendor == "sqlite":  # one transaction at a time: there is none to wait for
+        assert ask(message).recipient == person
+        return
+    with transaction.atomic():
+        wait_for(Lock.EXPANDING)
+        (delivery,) = together(lambda: ask(message), threads=1)
+    assert (delivery.recipient, delivery.variables["name"]) == (None, "Ann")
 
 
 def test_bulk_mail_still_asks_for_a_subscription(message: Message, engine: Engine) -> None:
