@@ -16,6 +16,16 @@ class Lock(IntEnum):
     EXPANDING = 0x6D61696C02
 
 
+def share_if_free(lock: Lock) -> bool:
+    """Take it with others who share it, in a transaction; False when somebody has it, or waits for
+    it, alone."""
+    if connection.vendor != "postgresql":
+        return True
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock_shared(%s)", [lock.value])
+        return bool(cursor.fetchone()[0])
+
+
 def wait_for(lock: Lock, *, shared: bool = False) -> None:
     """Take it, in a transaction; with others who share it too, or alone."""
     if connection.vendor == "postgresql":

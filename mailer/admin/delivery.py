@@ -48,7 +48,7 @@ class DeliveryAdmin(
         "variables",
     )  # fmt: skip
     readonly_fields = ("state_words", "run_link", "recipient_link", "last_outcome", "next_try",
-                       "message_id")  # fmt: skip
+                       "message_id", "filled_in")  # fmt: skip
     change_form_template = "admin/mailer/delivery/change_form.html"
     change_list_template = "admin/mailer/delivery/change_list.html"
 
@@ -65,6 +65,12 @@ class DeliveryAdmin(
         if request.GET.get("state__exact") == DeliveryState.UNCERTAIN:
             columns.insert(2, "message_id")  # what the relay's log is searched for
         return tuple(columns)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_fields(request, obj)
+        if obj is None or not obj.run.is_single:
+            return fields
+        return ["filled_in" if name == "variables" else name for name in fields]
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         # Within a run by its index (run, seq); over all of them the newest first.
@@ -122,8 +128,13 @@ class DeliveryAdmin(
     @admin.display(description=gettext_lazy("recipient"))
     def recipient_link(self, delivery: Delivery) -> SafeString | str:
         if delivery.recipient_id is None:
-            return _("deleted since")
+            return "—" if delivery.run.is_single else _("deleted since")
         return admin_link("mailer.recipient", delivery.recipient_id, delivery.address)
+
+    @admin.display(description=gettext_lazy("filled in"))
+    def filled_in(self, delivery: Delivery) -> str:
+        """The names alone: one may be a link that sets a password, or the code that logs in."""
+        return ", ".join(sorted(delivery.variables))
 
     @admin.display(description="Message-ID")
     def message_id(self, delivery: Delivery) -> SafeString:

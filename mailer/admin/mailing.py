@@ -24,6 +24,7 @@ from mailer.services.scheduling import apply_schedule, remove_wake_up, schedule_
 from mailer.states import RunState
 
 from . import mailing_actions as do
+from . import single_mailing
 from .deletion import GuardedDeletionMixin
 from .mailing_form import MailingForm
 from .schedule_words import in_words, next_sends
@@ -84,7 +85,9 @@ class MailingAdmin(
         js = ("mailer/schedule.js",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Mailing]:
-        newest = Run.objects.filter(mailing=OuterRef("pk")).order_by("-id")
+        # By slot, not by id: PostgreSQL would walk all runs back from the newest, and a mailing's
+        # last one may lie behind hundreds of thousands of single messages.
+        newest = Run.objects.filter(mailing=OuterRef("pk")).order_by("-slot")
         columns = {"run_pk": "pk", "run_state": "state"}
         found: QuerySet[Mailing] = super().get_queryset(request)
         return found.annotate(
@@ -99,11 +102,19 @@ class MailingAdmin(
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
     ) -> Any:
+        if obj is not None and obj.is_single:
+            kwargs["form"] = single_mailing.SingleMailingForm
         form: Any = super().get_form(request, obj, change=change, **kwargs)
         form.may_schedule = request.user.has_perm(do.START)
         return form
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        own = single_mailing.READ_ONLY if obj is not None and obj.is_single else ()
+        return (*super().get_readonly_fields(request, obj), *own)
+
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is not None and obj.is_single:
+            return single_mailing.FIELDSETS
         name, when, *policies = super().get_fieldsets(request, obj)
         if obj is not None and not self.has_change_permission(request, obj):
             return [name, (when[0], {"fields": ("enabled", "schedule", "next_sends")}), *policies]
@@ -151,7 +162,9 @@ class MailingAdmin(
         return time_tag(mailing.next_due_at, now=timezone.now(), zone=zone)
 
     @admin.display(description=gettext_lazy("schedule"), ordering="enabled")
-    def is_on(self, mailing: Mailing) -> SafeString:
+    def is_on(self, mailing: Mailing) -> SafeString | str:
+        if mailing.is_single:
+            return "—"
         if not mailing.enabled:
             return badge("disabled", _("Off"))
         if mailing.next_due_at is None:

@@ -36,6 +36,10 @@ START = "mailer.start_mailing"
 
 def what_send_now_does(mailing: Mailing) -> str:
     """How many people it goes to, who is left out or lacks what it says, and its last run."""
+    if mailing.is_single:
+        return _("“%(mailing)s” goes to nobody now: the site itself sends it.") % {
+            "mailing": mailing
+        }
     audience = count_audience(mailing)
     lines = [
         ngettext(
@@ -134,6 +138,11 @@ SEND_NOW = ObjectAction(
     permission=START,
     question=what_send_now_does,
     run=send_now,
+    available=lambda mailing: not mailing.is_single,
+    why_not=lambda mailing: _(
+        "It is sent by the site itself, to one address at a time. To see what it looks like, send a"
+        " test of its message."
+    ),
 )
 SWITCH_ON = ObjectAction(
     name="enable",

@@ -103,8 +103,8 @@ class MailingForm(forms.ModelForm[Mailing]):
         model = Mailing
         fields = (
             "name", "message", "lists", "relay", "relay_share", "urgent", "weight", "enabled",
-            "schedule_kind", "schedule_zone", "missed", "late_minutes", "overlap", "expires_after_hours", "breaker_percent",
-            "breaker_after",
+            "schedule_kind", "schedule_zone", "missed", "late_minutes", "overlap",
+            "expires_after_hours", "breaker_percent", "breaker_after",
         )  # fmt: skip
         labels = {
             "late_minutes": _("Late by at most (minutes)"),

@@ -179,7 +179,9 @@ def _own_events(run: Run, *, told: set[datetime]) -> Iterator[Event]:
         yield Event(run.created_at, _("due by schedule"))
     elif run.trigger == Run.Trigger.COMMAND:
         yield Event(run.created_at, _("asked for from the command line"))
-    if run.started_at:
+    elif run.is_single:
+        yield Event(run.created_at, _("asked for by the site itself"))
+    if run.started_at and not run.is_single:
         total = format_number(run.total)
         yield Event(run.started_at, _("sending to %(n)s people began") % {"n": total})
     if run.first_pass_finished_at and run.first_pass_finished_at not in {run.finished_at, *told}:

@@ -21,6 +21,8 @@ SHOWN = 10
 
 def in_words(mailing: Mailing) -> str:
     """ "every Monday at 09:00, Asia/Taipei", or what is wrong with it."""
+    if mailing.is_single:
+        return _("Sent by the site itself")
     try:
         return describe_schedule(schedule_of(mailing))
     except ScheduleError as error:

@@ -328,6 +328,14 @@ class Migration(migrations.Migration):
                 fields=("mailing", "idempotency_key"), name="one_run_per_idempotency_key"
             ),
         ),
+        migrations.AddIndex(
+            model_name="run",
+            index=models.Index(
+                condition=models.Q(("trigger", "single"), _negated=True),
+                fields=["-id"],
+                name="run_of_mailings",
+            ),
+        ),
         migrations.AddField(
             model_name="batch",
             name="domain_limit",

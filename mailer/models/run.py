@@ -121,10 +121,17 @@ class Run(models.Model):
                 condition=Q(state__in=["scheduled", "preparing", "sending", "paused"]),
                 name="run_not_final",
             ),
+            # The list of runs, which leaves out single messages however many there are.
+            models.Index(fields=["-id"], condition=~Q(trigger="single"), name="run_of_mailings"),
         ]
 
     def __str__(self) -> str:
         return f"{self.mailing} · {_('run')} {self.pk}"
+
+    @property
+    def is_single(self) -> bool:
+        """Whether it is one message that the site itself asked for."""
+        return self.trigger == self.Trigger.SINGLE
 
     @property
     def by_state(self) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """A message version as the engine needs it: templates compiled, the MIME frame built."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from django.conf import settings
@@ -89,6 +89,9 @@ def _content_id(image_name: str, sha256: str) -> str:
 
 def run_frame(run: Run, version: MessageVersion) -> FrameSpec:
     """The headers that all messages of a run share."""
+    if run.is_single:  # no list, and none that a reader could leave
+        feedback_id = f"{run.mailing_id}:mailing-{run.mailing_id}:{run.trigger}:{FEEDBACK_SENDER}"
+        return message_frame(version, feedback_id=feedback_id)
     lists = list(run.lists.order_by("pk")[:2])
     # Several lists: the mailing is what a reader can filter by.
     slug = lists[0].slug if len(lists) == 1 else f"mailing-{run.mailing_id}"
@@ -112,11 +115,12 @@ def message_frame(
     )
 
 
-def check_content(run: Run) -> None:
+def check_content(run: Run, variables: Mapping[str, object] | None = None) -> None:
     """Raises NotPossible when a run's content cannot be sent to anybody.
 
-    The first render runs in a child with bounded memory and time; a placeholder that one person
-    lacks is not a problem here: it fails that delivery alone.
+    The first render, with `variables` or the first recipient's, runs in a child with bounded memory
+    and time; a placeholder that one person lacks is not a problem here: it fails that delivery
+    alone.
     """
     version = run.message_version
     if version is None:
@@ -127,12 +131,12 @@ def check_content(run: Run) -> None:
     except (ValueError, TemplateProblem) as problem:
         raise _unsendable(problem) from None
     try:
-        render_first(version, _first_variables(run))
+        render_first(version, _first_variables(run) if variables is None else variables)
     except LimitReached as problem:
         raise _unsendable(problem) from None
 
 
-def render_first(version: MessageVersion, variables: dict[str, object]) -> None:
+def render_first(version: MessageVersion, variables: Mapping[str, object]) -> None:
     """Render in a child with bounded memory and time what nobody has rendered yet.
 
     Raises LimitReached. What is only about this recipient is said where they are tried.
@@ -154,6 +158,11 @@ def variables_of(recipient: Recipient) -> dict[str, object]:
         "language": recipient.language,
         "time_zone": recipient.time_zone,
     }
+
+
+def variables_of_stranger(address: str) -> dict[str, object]:
+    """The same for an address that is no recipient's."""
+    return {"name": "", "address": address, "language": "", "time_zone": ""}
 
 
 def _first_variables(run: Run) -> dict[str, object]:

@@ -19,8 +19,15 @@ LEFT_OUT = {
 }
 
 
-def with_reason(deliveries: QuerySet[Delivery], *, run_id: int) -> QuerySet[Any]:
-    """A run's deliveries, `why` saying why they may not be sent: null where they may (I5)."""
+def with_reason(deliveries: QuerySet[Delivery], *, run_id: int, single: bool) -> QuerySet[Any]:
+    """A run's deliveries, `why` saying why they may not be sent: null where they may (I5).
+
+    `single`: of a run that is one message of the site itself. It asks for no subscription.
+    """
+    if single:
+        stopped = _first(stopping_all().filter(address_key=OuterRef("address_key")))
+        why = Case(When(IsNull(stopped, False), then=Value("suppressed")), output_field=CharField())
+        return deliveries.annotate(why=why)
     # Not Exists(): PostgreSQL would read the whole table into a hash for a window of a hundred.
     suppressed = _first(Suppression.objects.filter(address_key=OuterRef("address_key")))
     subscribed = _first(
@@ -38,6 +45,11 @@ def with_reason(deliveries: QuerySet[Delivery], *, run_id: int) -> QuerySet[Any]
             output_field=CharField(),
         )
     )
+
+
+def stopping_all() -> QuerySet[Suppression]:
+    """Suppressions that stop single messages, too: who wants no newsletters still gets receipts."""
+    return Suppression.objects.exclude(reason=Suppression.Reason.UNSUBSCRIBED)
 
 
 def _first(rows: QuerySet[Any]) -> Subquery:

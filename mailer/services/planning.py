@@ -103,6 +103,14 @@ def start_now(
 
 def check_mailing(mailing: Mailing) -> None:
     """Raises NothingToSend when a run of this mailing could not send anything."""
+    if mailing.is_single:
+        raise NothingToSend(
+            _(
+                "“%(mailing)s” is sent by the site itself, to one address at a time: nobody is"
+                " waiting for it now. To see what it looks like, send a test of its message."
+            )
+            % {"mailing": mailing}
+        )
     if mailing.message.current is None:
         raise NothingToSend(
             _("“%(message)s” has no content yet. Write it, then send.")

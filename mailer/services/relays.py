@@ -10,7 +10,7 @@ from django.db.models import Q
 from mailer.engine.relay import RelayAddress, Security
 from mailer.engine.sender import RelayTrouble
 from mailer.models import Audit, Batch, Relay, Run
-from mailer.states import RunState
+from mailer.states import BatchState, RunState
 
 LONGEST_PAUSE = timedelta(minutes=15)
 
@@ -46,7 +46,10 @@ def relay_address(relay: Relay) -> RelayAddress:
 def note_trouble(batch: Batch, trouble: RelayTrouble, *, now: datetime) -> None:
     """Pause the relay with backoff, or hold the run: staff see why, no recipient is blamed."""
     if trouble.kind == "hold":
-        hold_run(batch.run_id, reason=trouble.reason, now=now)
+        if batch.run.is_single:
+            put_off(batch.run, reason=trouble.reason, now=now)
+        else:
+            hold_run(batch.run_id, reason=trouble.reason, now=now)
         return
     with transaction.atomic():
         relay = Relay.objects.select_for_update().get(pk=batch.relay_id)
@@ -80,6 +83,19 @@ def hold_run(run_id: int, *, reason: str, now: datetime) -> bool:
     if held:
         Audit.objects.create(run_id=run_id, action=Audit.Action.HOLD, at=now, detail=reason[:500])
     return bool(held)
+
+
+@transaction.atomic
+def put_off(run: Run, *, reason: str, now: datetime) -> None:
+    """Have a single message wait where a run would be held: once the relay takes it, nobody shall
+    have to resume hundreds. It waits as long again as it has, LONGEST_PAUSE at most."""
+    waited = now - (run.started_at or now)
+    pause = timedelta(seconds=settings.MAILER_RELAY_PAUSE_SECONDS)
+    later = now + min(max(pause, waited), LONGEST_PAUSE)
+    Batch.objects.filter(run=run, state=BatchState.READY).update(not_before=later)
+    Audit.objects.get_or_create(
+        run=run, action=Audit.Action.HOLD, detail=reason[:500], defaults={"at": now}
+    )
 
 
 def resume_relay(relay_id: int) -> None:

@@ -69,7 +69,8 @@ def _failed(run_id: int, problem: str | None) -> QuerySet[Any]:
     failed = Delivery.objects.filter(run=run_id, state=DeliveryState.FAILED, problem__isnull=False)
     if problem is not None:
         failed = failed.filter(problem=problem)
-    return with_reason(failed, run_id=run_id)
+    single = Run.objects.filter(pk=run_id, trigger=Run.Trigger.SINGLE).exists()
+    return with_reason(failed, run_id=run_id, single=single)
 
 
 def try_again(

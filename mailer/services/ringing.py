@@ -22,6 +22,9 @@ from .fairness import can_be_sent
 from .planning import run_before, runs_to_prepare
 from .shares import usable_relay
 
+#: Thousands of single messages may wait at a time; for one ring the first of them are enough.
+QUEUE = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Bell:
@@ -101,41 +104,54 @@ def _choose_batches(*, now: datetime, limit: int) -> list[Batch]:
         by_run[run_id] += last + 1 - mark
         by_relay[relay_id] += 1
     room = limit - by_relay.total()
-    waiting = _waiting_by_run(now=now, limit=room)
     relays = Relay.objects.in_bulk()
-    runs = Run.objects.select_related("mailing").in_bulk(waiting)
+    places = _queue(now=now) if room > 0 else []
     chosen: list[Batch] = []
-    while waiting and len(chosen) < room:
-        run = min((runs[pk] for pk in waiting), key=lambda run: _place_in_queue(run, by_run))
-        batch = waiting[run.pk].pop(0)
-        if not waiting[run.pk]:
-            del waiting[run.pk]
-        batch.run = run
-        relay = usable_relay(batch, relays=relays, taken=by_relay, now=now)
-        if relay is None:
+    while places and len(chosen) < room:
+        place = min(places, key=lambda place: place.key(by_run))
+        batch = place.next_batch(now=now, limit=room)
+        relay = batch and usable_relay(batch, relays=relays, taken=by_relay, now=now)
+        if batch is None or relay is None:
+            places.remove(place)
             continue
+        place.taken += 1
         batch.relay = relay
-        by_run[run.pk] += batch.size
+        by_run[batch.run_id] += batch.size
         by_relay[relay.pk] += 1
         chosen.append(batch)
     return chosen
 
 
-def _place_in_queue(run: Run, in_flight: Mapping[int, int]) -> tuple[bool, float, int]:
-    return (
-        not run.mailing.urgent,
-        run.passed + in_flight.get(run.pk, 0) / run.mailing.weight,
-        run.pk,
-    )
+@dataclass(slots=True, eq=False)
+class _Place:
+    """A run's place in the queue for one of its relays."""
+
+    run_id: int
+    relay_id: int
+    urgent: bool
+    passed: float
+    weight: int
+    #: Of its batches that wait.
+    taken: int = 0
+    batches: list[Batch] | None = None
+
+    def key(self, in_flight: Mapping[int, int]) -> tuple[bool, float, int]:
+        far = self.passed + in_flight.get(self.run_id, 0) / self.weight
+        return not self.urgent, far, self.run_id
+
+    def next_batch(self, *, now: datetime, limit: int) -> Batch | None:
+        if self.batches is None:
+            own = _waiting(now=now).filter(run_id=self.run_id, relay_id=self.relay_id)
+            self.batches = list(own.select_related("run")[:limit])
+        return self.batches[self.taken] if self.taken < len(self.batches) else None
 
 
-def _waiting_by_run(*, now: datetime, limit: int) -> dict[int, list[Batch]]:
-    """Each run's first waiting batches."""
-    waiting = _waiting(now=now)
-    runs = waiting.order_by().values_list("run_id", flat=True).distinct()
-    return (
-        {pk: list(waiting.filter(run_id=pk)[: max(0, limit)]) for pk in runs} if limit > 0 else {}
-    )
+def _queue(*, now: datetime) -> list[_Place]:
+    """The places with batches that wait, the first QUEUE of them."""
+    first = ("-run__mailing__urgent", "run__passed", "run_id")
+    columns = ("run_id", "relay_id", "run__mailing__urgent", "run__passed", "run__mailing__weight")
+    waiting = _waiting(now=now).order_by(*first).values_list(*columns).distinct()
+    return [_Place(*row) for row in waiting[:QUEUE]]
 
 
 def _waiting(*, now: datetime) -> QuerySet[Batch]:

@@ -18,7 +18,14 @@ from mailer.engine.sender import Composer, Outcome, Outgoing, Result, Sender
 from mailer.exceptions import MailerError, NotPossible
 from mailer.models import Message, Recipient, Relay, TestMessage
 
-from .content import content_of, make_frame, message_frame, render_first, variables_of
+from .content import (
+    content_of,
+    make_frame,
+    message_frame,
+    render_first,
+    variables_of,
+    variables_of_stranger,
+)
 from .relays import relay_address
 
 
@@ -124,9 +131,7 @@ def _open_sender(test: TestMessage) -> Sender:
 
 def _variables_for(address: str) -> dict[str, object]:
     recipient = Recipient.objects.filter(address=address).first()
-    if recipient is None:
-        return {"name": "", "address": address, "language": "", "time_zone": ""}
-    return variables_of(recipient)
+    return variables_of(recipient) if recipient else variables_of_stranger(address)
 
 
 def _conclude(test: TestMessage, sender: Sender, result: Result | None) -> dict[str, str]:

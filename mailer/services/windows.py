@@ -128,7 +128,7 @@ def _next_mark(batch: Batch, size: int) -> int:
 def _read_window(batch: Batch, *, first: int, now: datetime) -> tuple[list[Outgoing], int]:
     """What lies between `first` and the mark and may be sent; skips who may not (I5), so many."""
     values = {_RUN: batch.run_id, _FIRST: first, _END: batch.mark}
-    sql, parameters = window_sql()
+    sql, parameters = window_sql(single=batch.run.is_single)
     with connection.cursor() as cursor:
         cursor.execute(sql, [values.get(value, value) for value in parameters])
         rows = cursor.fetchall()
@@ -145,13 +145,13 @@ _RUN, _FIRST, _END = 2_147_483_001, 2_147_483_002, 2_147_483_003  # stand for va
 
 
 @cache
-def window_sql() -> tuple[str, tuple[Any, ...]]:
-    """A window's statement, compiled once: Django takes longer to write it than a database to
-    answer it."""
+def window_sql(*, single: bool) -> tuple[str, tuple[Any, ...]]:
+    """A window's statement, either kind compiled once: Django takes longer to write it than a
+    database to answer it."""
     rows = Delivery.objects.filter(
         run_id=_RUN, seq__gte=_FIRST, seq__lt=_END, state=DeliveryState.PENDING
     )
-    chosen = with_reason(rows, run_id=_RUN).order_by("seq")
+    chosen = with_reason(rows, run_id=_RUN, single=single).order_by("seq")
     columns = chosen.values_list("seq", "uuid", "address", "variables", "why")
     sql, parameters = columns.query.sql_with_params()
     return sql, parameters

@@ -22,9 +22,17 @@ def test_outcomes_find_their_rows_by_index() -> None:
 
 
 def test_a_window_reads_its_own_rows_alone() -> None:
-    sql, parameters = window_sql()
+    sql, parameters = window_sql(single=False)
     steps = plan(sql, list(parameters))
     assert "(run_id=? AND seq>? AND seq<?)" in steps
     assert "(list_id=? AND recipient_id=?)" in steps
+    assert "(address_key=?)" in steps
+    assert "SCAN" not in steps
+
+
+def test_a_window_of_a_single_message_reads_its_own_row_alone() -> None:
+    sql, parameters = window_sql(single=True)
+    steps = plan(sql, list(parameters))
+    assert "(run_id=? AND seq>? AND seq<?)" in steps
     assert "(address_key=?)" in steps
     assert "SCAN" not in steps
