@@ -110,8 +110,11 @@ def _choose_batches(*, now: datetime, limit: int) -> list[Batch]:
     while places and len(chosen) < room:
         place = min(places, key=lambda place: place.key(by_run))
         batch = place.next_batch(now=now, limit=room)
-        relay = batch and usable_relay(batch, relays=relays, taken=by_relay, now=now)
-        if batch is None or relay is None:
+        if batch is None:
+            places.remove(place)
+            continue
+        relay = usable_relay(batch, relays=relays, taken=by_relay, now=now)
+        if relay is None:  # nor for those behind it
             places.remove(place)
             continue
         place.taken += 1
