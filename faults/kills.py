@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
+from faults.streams import FAR_AWAY, streaming
 from faults.world import World, people_of
 from mailer.models import Relay, Run
 from mailer.tests.factories import make_relay
@@ -30,6 +32,12 @@ def behind_the_dot(world: World, kills: int) -> None:
     kill_at_random(world, kills=kills, delay=5 * DELAY)
 
 
+def over_distance(world: World, kills: int) -> None:
+    """Most kills find a window on its way, some of it accepted or refused, replies on theirs."""
+    with streaming(world):
+        kill_at_random(world, kills=kills, delay=DELAY / 5, refusals=True, **FAR_AWAY)
+
+
 def with_control_and_beat(world: World, kills: int) -> None:
     """Whoever takes over is killed as well, now and then."""
     kill_at_random(world, kills=kills, everything=True)
@@ -42,18 +50,32 @@ def kill_at_random(
     delay: float = DELAY,
     refusals: bool = False,
     everything: bool = False,
+    **behaviour: Any,
 ) -> None:
     """Run after run until so many were killed, then let the last one end."""
     relay = make_relay(connections=40)  # those of the dead count until their leases end
     world.want_workers(WORKERS)
     while world.kills.total < kills:
         _send_under_fire(
-            world, relay, until=kills, delay=delay, refusals=refusals, everything=everything
+            world,
+            relay,
+            until=kills,
+            delay=delay,
+            refusals=refusals,
+            everything=everything,
+            **behaviour,
         )
 
 
 def _send_under_fire(
-    world: World, relay: Relay, *, until: int, delay: float, refusals: bool, everything: bool
+    world: World,
+    relay: Relay,
+    *,
+    until: int,
+    delay: float,
+    refusals: bool,
+    everything: bool,
+    **behaviour: Any,
 ) -> None:
     left = until - world.kills.total
     # Without its breaker: so many refusals would pause it.
@@ -61,7 +83,7 @@ def _send_under_fire(
     people = people_of(run) if refusals else []
     answers = dict.fromkeys(people[::10], "451 4.3.0 later")
     answers |= dict.fromkeys(people[::15], "550 5.1.1 nobody here")
-    world.relay.behave(delay=delay, first_replies=answers)
+    world.relay.behave(delay=delay, first_replies=answers, **behaviour)
     world.wait_state(run, "sending")
     while world.kills.total < until:
         if not _wait_progress(world, run):
@@ -69,7 +91,7 @@ def _send_under_fire(
         _kill_one(world)
         if everything and world.kills.total % 5 == 0:
             world.chance.choice([world.restart_control, world.restart_beat])()
-    world.relay.behave(first_replies=answers)
+    world.relay.behave(first_replies=answers, **behaviour)
     world.revive_workers()
     world.finish(run)
 

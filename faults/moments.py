@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -17,12 +18,12 @@ RECIPIENTS = 60
 BEFORE = 24  # messages that pass before the one it happens to: it is in the second window or later
 
 
-def killed_at(world: World, step: str) -> None:
+def killed_at(world: World, step: str, **behaviour: Any) -> None:
     """The relay stands at the step when the worker dies: what it then has in hand is uncertain."""
     world.want_workers(1, processes=1)
-    run = _hold(world, step)
+    run = _hold(world, step, **behaviour)
     _kill(world)
-    world.relay.behave()
+    world.relay.behave(**behaviour)
     world.finish(run)
     assert run.uncertain > 0, "the kill found nothing in hand"
 
@@ -86,9 +87,9 @@ def frozen_past_the_lease(world: World) -> None:
     assert attempt.filter(state="succeeded").exists(), "it did not see that its lease was over"
 
 
-def _hold(world: World, step: str) -> Run:
+def _hold(world: World, step: str, **behaviour: Any) -> Run:
     """A run on one connection, which stands at this step of a message."""
-    world.relay.behave(hold_at=step, hold_after=BEFORE)
+    world.relay.behave(hold_at=step, hold_after=BEFORE, **behaviour)
     run = world.start_run(recipients=RECIPIENTS, relay=make_relay(connections=1))
     world.relay.wait_held()
     return run

@@ -18,11 +18,17 @@ from tests.system.processes import ROOT, wait_until
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """One message that a relay answered for; `at` in seconds since the epoch."""
+    """One message that a relay answered for; `at` in seconds since the epoch.
+
+    `chunked`: by BDAT. `unanswered`: those before it on its connection whose replies were still on
+    their way.
+    """
 
     at: float
     address: str
     message_id: str
+    chunked: bool
+    unanswered: int
 
 
 class RecordingRelay:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from faults import kills, moments, relays, servers, staff
+from faults import kills, moments, relays, servers, staff, streams
 from faults.checking import WINDOW, Count, count, find_wrong
 from faults.installation import Installation
 from faults.world import Kills, World, open_world
@@ -19,6 +19,7 @@ AT_RANDOM = (
     kills.accepting_everything,
     kills.among_refusals,
     kills.behind_the_dot,
+    kills.over_distance,
     kills.with_control_and_beat,
 )
 STEPS = ("mail", "rcpt", "data", "body", "dot", "accepted")
@@ -41,6 +42,10 @@ ON_ANYTHING: tuple[Fault, ...] = (
     staff.left_in_the_middle,
     staff.cancelled_in_the_middle,
     staff.paused_and_resumed,
+    streams.killed_in_a_stream,
+    streams.reset_in_a_stream,
+    streams.reset_in_a_stream_of_long_texts,
+    streams.closed_in_a_stream,
 )
 ON_SERVERS: tuple[Fault, ...] = (
     moments.killed_while_recording,
