@@ -17,6 +17,7 @@ from mailer.models import (
     Audit,
     Batch,
     Delivery,
+    DomainLimit,
     Mailing,
     MailingList,
     Message,
@@ -40,6 +41,7 @@ class World:
     message: Message
     version: MessageVersion
     relay: Relay
+    domain_limit: DomainLimit
     mailing_list: MailingList
     recipient: Recipient
     subscription: Subscription
@@ -94,6 +96,9 @@ def world(db: None, engine: Engine) -> World:
         message=mailing.message,
         version=version,
         relay=mailing.relay,
+        domain_limit=DomainLimit.objects.create(
+            name="Big mail", domains="big.example", per_minute=60
+        ),
         mailing_list=mailing_list,
         recipient=subscription.recipient,
         subscription=subscription,

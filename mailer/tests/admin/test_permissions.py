@@ -17,13 +17,14 @@ from .conftest import World, page
 pytestmark = pytest.mark.database
 
 READ_ONLY = ("run", "batch", "delivery", "audit", "messageversion")
-EDITED = ("recipient", "mailinglist", "message", "relay", "mailing")
+EDITED = ("recipient", "mailinglist", "message", "relay", "domainlimit", "mailing")
 OBJECTS = {
     "recipient": "recipient",
     "mailinglist": "mailing_list",
     "subscription": "subscription",
     "suppression": "suppression",
     "relay": "relay",
+    "domainlimit": "domain_limit",
     "message": "message",
     "messageversion": "version",
     "mailing": "mailing",
