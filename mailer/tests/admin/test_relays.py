@@ -258,9 +258,12 @@ def test_an_smtp_relay_still_needs_its_fields(admin: Client, listed: None) -> No
 def test_what_the_kind_ignores_is_neither_refused_nor_warned_of(
     admin: Client, listed: None
 ) -> None:
-    odd = {"host": "not a host", "security": "none", "username": "left over"}
-    answer = admin.post(page("relay", "add"), BACKEND_FIELDS | odd, follow=True)
-    assert Relay.objects.get().kind == "backend"
+    relay = factories.make_relay(from_environment=False, host="h", security="none", username="u")
+    odd = {"host": "not a host", "port": "many", "username": "left over"}
+    url = page("relay", "change", relay)
+    answer = admin.post(url, BACKEND_FIELDS | odd, follow=True)
+    relay.refresh_from_db()
+    assert (relay.kind, relay.host, relay.username) == ("backend", "h", "u")
     assert not any("unencrypted" in words for words in said(answer))
 
 
