@@ -9,8 +9,8 @@ class MailerConfig(AppConfig):
     verbose_name = _("Mail")
 
     def ready(self) -> None:
-        # Not before: they need the models.
-        from . import tasks
+        # Not before: they need the models and the settings.
+        from . import checks, tasks  # noqa: F401
         from .services import doorbell
 
         doorbell.answer_with(tasks.ring_after_commit)

@@ -1,4 +1,4 @@
-"""Relays: the mail servers that mail leaves through."""
+"""Relays: the mail servers and services that mail leaves through."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -64,7 +64,7 @@ class RelayAdmin(
 ):
     list_display = ("name", "server", "state", "rates", "connections")
     ordering = ("name",)
-    search_fields = ("name", "host")
+    search_fields = ("name", "host", "backend")
     form = RelayForm
     object_actions = (TRY_NOW,)
     readonly_fields = ("environment", "state", "warm_up_plan")
@@ -74,8 +74,8 @@ class RelayAdmin(
             gettext_lazy("Server"),
             {
                 "fields": (
-                    "from_environment", "environment", ("host", "port"), "security", "username",
-                    "password", "forget_password",
+                    "kind", "backend", "from_environment", "environment", ("host", "port"),
+                    "security", "username", "password", "forget_password",
                 )
             },
         ),
@@ -107,15 +107,21 @@ class RelayAdmin(
         ),
     )  # fmt: skip
 
+    class Media:
+        js = ("mailer/relay.js",)
+
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Without the password where it cannot be changed: there is nothing to show of it."""
+        """Without the password where it cannot be changed: there is nothing to show of it. Without
+        the kind where there is nothing to choose."""
         fieldsets = super().get_fieldsets(request, obj)
         writable = self.has_change_permission(request, obj) if obj else True
-        secret = set() if writable else {"password", "forget_password"}
+        hidden = set() if writable else {"password", "forget_password"}
         if obj is None or not obj.password_encrypted:
-            secret.add("forget_password")
+            hidden.add("forget_password")
+        if not settings.MAILER_BACKENDS and (obj is None or obj.kind == Relay.Kind.SMTP):
+            hidden |= {"kind", "backend"}
         return [
-            (title, {**options, "fields": [f for f in options["fields"] if f not in secret]})
+            (title, {**options, "fields": [f for f in options["fields"] if f not in hidden]})
             for title, options in fieldsets
         ]
 
@@ -131,7 +137,7 @@ class RelayAdmin(
                 stop_waiting(obj.pk)
                 ring_after_commit()
         in_the_clear = obj.security == Relay.Security.NONE and not obj.from_environment
-        if obj.username and in_the_clear:
+        if obj.username and in_the_clear and obj.kind == Relay.Kind.SMTP:
             words = _(
                 "The user name and password of “%(relay)s” leave unencrypted, because its security"
                 " is “none”: anybody on the way can read them."
@@ -148,6 +154,8 @@ class RelayAdmin(
 
     @admin.display(description=gettext_lazy("server"))
     def server(self, relay: Relay) -> str:
+        if relay.kind == Relay.Kind.BACKEND:
+            return _("through %(backend)s") % {"backend": relay.backend}
         if relay.from_environment:
             return _("%(server)s (from the environment)") % {"server": self.environment(relay)}
         return f"{relay.host}:{relay.port}"

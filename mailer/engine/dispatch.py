@@ -11,8 +11,8 @@ from typing import Literal
 
 from mailer.engine.composer import Outgoing
 from mailer.engine.conversation import Conversation, printable
-from mailer.engine.relay import RelayAddress
-from mailer.engine.verdict import Outcome, Suppress, Verdict, judge, problem_label
+from mailer.engine.ending import Ending, ending_of
+from mailer.engine.verdict import Outcome, Suppress
 
 _BREAKS_IN_A_ROW = 3  # then the relay is at fault, not the messages
 
@@ -40,13 +40,14 @@ class RelayTrouble:
     """Why sending stopped: pause the relay for a while, or hold the run until staff act."""
 
     kind: Literal["pause", "hold"]
-    reason: str  # one sentence for staff, with host:port
+    reason: str  # one sentence for staff, with host:port or the backend's name
 
 
 class Dispatch:
     """Hands out messages and collects what became of them. Threads share it."""
 
-    def __init__(self, relay: RelayAddress, *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, relay: str, *, clock: Callable[[], datetime]) -> None:
+        """`relay` is its name for staff."""
         self.trouble: RelayTrouble | None = None
         self._relay = relay
         self._clock = clock
@@ -97,21 +98,24 @@ class Dispatch:
 
         `counted`: it ended with a break that another message has been settled with already.
         """
-        verdict = judge(conversation)
+        self.conclude(message, ending_of(conversation), counted=counted)
+
+    def conclude(self, message: Outgoing, ending: Ending, *, counted: bool = False) -> None:
+        """As settle(), of a message that was handed over in whatever way."""
         if not counted:
-            self._watch(conversation, verdict)
-        if verdict.outcome is Outcome.UNTRIED:
+            self._watch(ending)
+        outcome = ending.verdict.outcome
+        if outcome is Outcome.UNTRIED:
             self.put_back(message)
             return
-        reply = conversation.reply
         self._add(
             message,
-            verdict.outcome,
-            code=reply.code if reply else None,
-            enhanced_status=reply.enhanced_status if reply else "",
-            reply=reply.text if reply else printable(conversation.detail),
-            problem="" if verdict.outcome is Outcome.SENT else problem_label(conversation),
-            suppress=verdict.suppress,
+            outcome,
+            code=ending.code,
+            enhanced_status=ending.enhanced_status,
+            reply=printable(ending.text),
+            problem="" if outcome is Outcome.SENT else ending.label,
+            suppress=ending.verdict.suppress,
         )
 
     def refuse(self, message: Outgoing, problem: str, reason: str) -> None:
@@ -129,17 +133,15 @@ class Dispatch:
         with self._lock:
             self.trouble = self.trouble or trouble
 
-    def _watch(self, conversation: Conversation, verdict: Verdict) -> None:
+    def _watch(self, ending: Ending) -> None:
         with self._lock:
-            self._breaks = self._breaks + 1 if conversation.reply is None else 0
+            self._breaks = self._breaks + 1 if ending.broke else 0
             breaks = self._breaks
-        label = problem_label(conversation)
-        if verdict.relay != "ok":
-            said = conversation.reply.text if conversation.reply else conversation.detail
-            reason = f"{self._relay}: {label}: {printable(said)[:200]}"
-            self.give_up(RelayTrouble(verdict.relay, reason))
+        if ending.verdict.relay != "ok":
+            reason = f"{self._relay}: {ending.label}: {printable(ending.text)[:200]}"
+            self.give_up(RelayTrouble(ending.verdict.relay, reason))
         elif breaks >= _BREAKS_IN_A_ROW:
-            reason = f"{self._relay} broke off {breaks} messages in a row, last: {label}"
+            reason = f"{self._relay} broke off {breaks} messages in a row, last: {ending.label}"
             self.give_up(RelayTrouble("pause", reason))
 
     def _add(

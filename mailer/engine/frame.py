@@ -85,7 +85,7 @@ class Frame:
         self._alternative, self._related, self._mixed = (
             b"=_" + k + token for k in (b"a", b"r", b"m")
         )
-        self._head = b"".join(_shared_headers(spec))
+        self._head = b"".join(_shared_fields(spec))
         self._images: list[Entity] = [([file.entity], "base64") for file in files if file.inline]
         self._files: list[Entity] = [([file.entity], "base64") for file in files if not file.inline]
 
@@ -114,7 +114,7 @@ class Frame:
                 header_field("Subject", written.subject),
                 b"Date: " + _date(date) + b"\r\n",
                 b"Message-ID: " + message_id(uuid, self._domain).encode("ascii") + b"\r\n",
-                *_listed_fields(headers or {}, RECIPIENT_HEADERS),
+                *_listed_fields(headers or {}),
                 *self._content(written, eight_bit=eight_bit),
             ]
         )
@@ -139,31 +139,48 @@ class Frame:
         return entity[0]
 
 
-def _shared_headers(spec: FrameSpec) -> list[bytes]:
-    fields = [mailbox_field("From", *spec.header_from)]
-    if spec.reply_to is not None:
-        fields.append(mailbox_field("Reply-To", *spec.reply_to))
+def shared_headers(spec: FrameSpec) -> dict[str, str]:
+    """What a run's messages have in common beside addresses, by name; values are not checked.
+
+    Raises ValueError for a name or a List-Id that cannot be one.
+    """
+    headers: dict[str, str] = {}
     if spec.list_id is not None:
-        fields.append(_list_id_field(*spec.list_id))
+        headers["List-Id"] = _list_id(*spec.list_id)
     if spec.feedback_id:
-        fields.append(structured_field("Feedback-ID", spec.feedback_id))
-    fields += _listed_fields(spec.headers, FRAME_HEADERS)
-    fields.append(b"Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n")
-    return fields
+        headers["Feedback-ID"] = spec.feedback_id
+    headers |= listed_headers(spec.headers, FRAME_HEADERS)
+    headers["Auto-Submitted"] = "auto-generated"
+    return headers
 
 
-def _list_id_field(phrase: str, identifier: str) -> bytes:
-    if not phrase.isascii() or any(c in phrase for c in '"\\<>'):
-        raise ValueError("List-Id: the phrase must be plain ASCII without quotes or brackets")
-    quoted = f'"{phrase}" ' if phrase else ""
-    return structured_field("List-Id", f"{quoted}<{domain_to_ascii(identifier)}>")
-
-
-def _listed_fields(headers: Mapping[str, str], allowed: frozenset[str]) -> list[bytes]:
+def listed_headers(headers: Mapping[str, str], allowed: frozenset[str]) -> Mapping[str, str]:
+    """The headers as they are. Raises ValueError for a name that is not allowed."""
     for name in headers:
         if name not in allowed:
             raise ValueError(f"{name[:60]!r} is not a header that may be set here")
-    return [structured_field(name, value) for name, value in headers.items()]
+    return headers
+
+
+def _shared_fields(spec: FrameSpec) -> list[bytes]:
+    fields = [mailbox_field("From", *spec.header_from)]
+    if spec.reply_to is not None:
+        fields.append(mailbox_field("Reply-To", *spec.reply_to))
+    fields += [structured_field(name, value) for name, value in shared_headers(spec).items()]
+    fields.append(b"MIME-Version: 1.0\r\n")
+    return fields
+
+
+def _list_id(phrase: str, identifier: str) -> str:
+    if not phrase.isascii() or any(c in phrase for c in '"\\<>'):
+        raise ValueError("List-Id: the phrase must be plain ASCII without quotes or brackets")
+    quoted = f'"{phrase}" ' if phrase else ""
+    return f"{quoted}<{domain_to_ascii(identifier)}>"
+
+
+def _listed_fields(headers: Mapping[str, str]) -> list[bytes]:
+    listed = listed_headers(headers, RECIPIENT_HEADERS)
+    return [structured_field(name, value) for name, value in listed.items()]
 
 
 def _sign(message: bytes, signer: Callable[[bytes], bytes]) -> bytes:

@@ -1,9 +1,12 @@
 """A message version as the engine needs it: templates compiled, the MIME frame built."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from email.mime.base import MIMEBase
 from functools import lru_cache
 
 from django.conf import settings
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from mailer.engine.attachments import Attachment, EncodedFile, encode_file
@@ -11,12 +14,14 @@ from mailer.engine.frame import Frame, FrameSpec
 from mailer.engine.kept import KeptConnections
 from mailer.engine.pace import Pace
 from mailer.engine.preflight import LimitReached, render_bounded
-from mailer.engine.render import Content, TemplateProblem, compile_content
+from mailer.engine.render import Content, Renderer, TemplateProblem, compile_content
 from mailer.engine.sender import Composer, Sender
 from mailer.exceptions import NotPossible
 from mailer.models import MessageVersion, Recipient, Relay, Run, StoredFile
 from mailer.states import SubscriptionState
 
+from .backend_message import BackendComposer, as_attachment
+from .backend_sender import BackendSender
 from .inline_images import with_content_ids
 from .limits import STRETCH
 from .relays import relay_address
@@ -28,7 +33,7 @@ _kept = KeptConnections()
 _compiled = lru_cache(maxsize=8)(compile_content)  # batch after batch sends the same
 
 
-def open_sender(run: Run, relay: Relay, *, processes: int) -> Sender:
+def open_sender(run: Run, relay: Relay, *, processes: int) -> Sender | BackendSender:
     """A sender for this run's frozen content; use it in a with statement.
 
     So many processes share the relay's connections evenly, as far as it has places for their
@@ -38,17 +43,45 @@ def open_sender(run: Run, relay: Relay, *, processes: int) -> Sender:
     version = run.message_version
     if version is None:
         raise NotPossible(_("Run %(run)s has no content.") % {"run": run.pk})
+    spec, renderer = run_frame(run, version), _compiled(content_of(version))
+    connections = max(1, relay.connections // max(1, min(processes, relay.places)))
+    if relay.kind == Relay.Kind.BACKEND:
+        return open_backend(relay, version, spec, renderer, connections=connections)
     return Sender(
         relay_address(relay),
         Composer(
-            make_frame(run_frame(run, version), version),
-            _compiled(content_of(version)),
+            make_frame(spec, version),
+            renderer,
             envelope_sender=lambda _message: version.from_address,
         ),
-        connections=max(1, relay.connections // max(1, min(processes, relay.places))),
-        pace=Pace(relay.rate_per_second and relay.rate_per_second / STRETCH),
+        connections=connections,
+        pace=_pace(relay),
         kept=_kept if processes <= relay.places else None,
     )
+
+
+def open_backend(
+    relay: Relay,
+    version: MessageVersion,
+    spec: FrameSpec,
+    renderer: Renderer,
+    *,
+    connections: int = 1,
+    clock: Callable[[], datetime] = timezone.now,
+) -> BackendSender:
+    """A sender through a relay's Django backend. Raises NotPossible when the site has it no more.
+
+    Backends and services sign by themselves: MAILER_SIGNER is for the engine's own SMTP.
+    """
+    if relay.backend not in settings.MAILER_BACKENDS:
+        words = _("“%(relay)s” sends through %(backend)s, which MAILER_BACKENDS does not list.")
+        raise NotPossible(words % {"relay": relay, "backend": relay.backend})
+    composer = BackendComposer(spec, renderer, files=_attachments(_files_of(version)), clock=clock)
+    return BackendSender(relay.backend, composer, connections=connections, pace=_pace(relay))
+
+
+def _pace(relay: Relay) -> Pace:
+    return Pace(relay.rate_per_second and relay.rate_per_second / STRETCH)
 
 
 def close_connections() -> None:
@@ -65,15 +98,24 @@ def content_of(version: MessageVersion) -> Content:
 
 def make_frame(spec: FrameSpec, version: MessageVersion) -> Frame:
     """The frame of a version's messages with its files, signed as the site wants it."""
-    columns = ("name", "content_type", "image_name", "stored_id")
-    files = tuple(version.files.values_list(*columns))
+    files = _files_of(version)
     return Frame(spec, files=_encoded(files) if files else (), signer=settings.MAILER_SIGNER)
+
+
+def _files_of(version: MessageVersion) -> tuple[tuple[str, str, str, str], ...]:
+    columns = ("name", "content_type", "image_name", "stored_id")
+    return tuple(version.files.values_list(*columns))
 
 
 # Two runs' files at most, up to 20 MB each: a worker process reads them once, not for each batch.
 @lru_cache(maxsize=2)
 def _encoded(files: tuple[tuple[str, str, str, str], ...]) -> Sequence[EncodedFile]:
     return [_encode(*file) for file in files]
+
+
+@lru_cache(maxsize=1)
+def _attachments(files: tuple[tuple[str, str, str, str], ...]) -> Sequence[MIMEBase]:
+    return [as_attachment(_encode(*file)) for file in files]
 
 
 def _encode(name: str, content_type: str, image_name: str, sha256: str) -> EncodedFile:

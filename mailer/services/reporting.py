@@ -16,7 +16,7 @@ NOT_ARRIVED = (DeliveryState.FAILED, DeliveryState.DEFERRED, DeliveryState.UNCER
 
 _WITHOUT_REPLY = {
     DeliveryState.UNCERTAIN: gettext_lazy("The mail server may have taken it, or not."),
-    DeliveryState.DEFERRED: gettext_lazy("The connection broke before it was taken over."),
+    DeliveryState.DEFERRED: gettext_lazy("It was not taken over this time; the problem says why."),
     DeliveryState.FAILED: gettext_lazy("The mail server never took it; the problem says why."),
 }
 

@@ -10,6 +10,7 @@ from django.db import Error, connection
 
 from mailer.engine.sender import Outcome, Result, Sender
 
+from .backend_sender import BackendSender
 from .claiming import Claim, claim_batch
 from .content import open_sender
 from .leases import kept_alive
@@ -65,7 +66,7 @@ def send_batch(
 
 def _send_windows(
     claim: Claim,
-    sender: Sender,
+    sender: Sender | BackendSender,
     results: list[Result],
     *,
     clock: Callable[[], datetime],
@@ -128,7 +129,10 @@ def _has_answered(results: Sequence[Result], *, stopped: bool) -> bool:
     """Whether the relay said something about a recipient. Where it `stopped` the sending, what it
     put off may be that very refusal (421), which must not end the backoff."""
     return any(
-        result.code and not (stopped and result.outcome is Outcome.DEFERRED) for result in results
+        # A Django backend accepts without an SMTP code.
+        (result.code or result.outcome is Outcome.SENT)
+        and not (stopped and result.outcome is Outcome.DEFERRED)
+        for result in results
     )
 
 

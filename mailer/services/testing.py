@@ -18,10 +18,12 @@ from mailer.engine.sender import Composer, Outcome, Outgoing, Result, Sender
 from mailer.exceptions import MailerError, NotPossible
 from mailer.models import Message, Recipient, Relay, TestMessage
 
+from .backend_sender import BackendSender
 from .content import (
     content_of,
     make_frame,
     message_frame,
+    open_backend,
     render_first,
     variables_of,
     variables_of_stranger,
@@ -106,7 +108,7 @@ def purge_tests(*, now: datetime) -> int:
     return TestMessage.objects.filter(requested_at__lt=now - kept_for()).delete()[0]
 
 
-def _open_sender(test: TestMessage) -> Sender:
+def _open_sender(test: TestMessage) -> Sender | BackendSender:
     """Raises NotPossible, and ValueError when the relay's password cannot be read."""
     version, relay = test.message.current, test.relay
     if version is None:
@@ -118,6 +120,8 @@ def _open_sender(test: TestMessage) -> Sender:
         render_first(version, _variables_for(test.address))
     except TemplateProblem as problem:
         raise NotPossible(str(problem)) from None
+    if relay.kind == Relay.Kind.BACKEND:
+        return open_backend(relay, version, message_frame(version), renderer)
     return Sender(
         relay_address(relay),
         Composer(
@@ -134,7 +138,9 @@ def _variables_for(address: str) -> dict[str, object]:
     return variables_of(recipient) if recipient else variables_of_stranger(address)
 
 
-def _conclude(test: TestMessage, sender: Sender, result: Result | None) -> dict[str, str]:
+def _conclude(
+    test: TestMessage, sender: Sender | BackendSender, result: Result | None
+) -> dict[str, str]:
     """Write down the end of a try, and say whether another may help."""
     if result is None:
         hopeless = sender.trouble is not None and sender.trouble.kind == "hold"

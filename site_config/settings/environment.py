@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -107,9 +108,9 @@ def read_base_url(name: str) -> str:
     return url
 
 
-def read_relay_url(name: str) -> RelayURL:
+def read_relay_url(name: str, default: str = "") -> RelayURL:
     """smtp://host:25, smtp+starttls://user:password@host:587 or smtps://…:465."""
-    parts = _split(env.str(name))
+    parts = _split(env.str(name, default) if default else env.str(name))
     if not parts or parts.scheme not in RELAY_SCHEMES or not parts.hostname:
         raise ImproperlyConfigured(
             f"{name} must look like smtp+starttls://user:password@relay.example.org:587 "
@@ -153,6 +154,17 @@ def read_broker_url(name: str) -> str:
             "filesystem:///folder."
         )
     return url
+
+
+def read_object(name: str, default: str) -> dict[str, Any]:
+    """A JSON object. What it holds may be secret, so nothing of it is shown."""
+    try:
+        value = json.loads(env.str(name, default) or "{}")
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ImproperlyConfigured(f'{name} must be a JSON object such as {{"KEY": "value"}}.')
+    return value
 
 
 def read_choice(name: str, default: str, choices: Sequence[str]) -> str:
@@ -204,6 +216,11 @@ def read_callable(name: str, default: str) -> Callable[..., Any] | None:
     if not callable(found):
         raise ImproperlyConfigured(f"{name}={path!r} is not a function.")
     return cast("Callable[..., Any]", found)
+
+
+def read_names(name: str, default: str) -> list[str]:
+    """Names separated by commas; none where it is empty."""
+    return [item for part in env.str(name, default).split(",") if (item := part.strip())]
 
 
 def read_switch(name: str, *, default: bool = False) -> bool:

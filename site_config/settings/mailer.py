@@ -2,7 +2,14 @@
 
 from django.core.exceptions import ImproperlyConfigured
 
-from .environment import env, read_callable, read_count, read_positive
+from .environment import (
+    read_callable,
+    read_count,
+    read_names,
+    read_object,
+    read_positive,
+    read_relay_url,
+)
 
 # --- Sending ---------------------------------------------------------------------------------
 # Deliveries in one batch, which is one Celery task.
@@ -35,8 +42,19 @@ MAILER_TEST_RETRY_SECONDS = read_count("MAILER_TEST_RETRY_SECONDS", 10)
 # What signs each message (DKIM): the dotted name of a function that takes the whole message as
 # bytes and returns it signed: [Signing](#signing).
 MAILER_SIGNER = read_callable("MAILER_SIGNER", "")
-# Django e-mail backends that a relay may be made of, beside SMTP: dotted names, separated by
-# commas. Staff choose from these alone.
-MAILER_BACKENDS = [
-    name for item in env.list("MAILER_BACKENDS", default=[]) if (name := item.strip())
-]
+
+# --- Other services --------------------------------------------------------------------------
+# Django e-mail backends that relays may send through, dotted names separated by commas, such as
+# `anymail.backends.postmark.EmailBackend`: [Other services](#other-services). Staff choose from
+# these alone.
+MAILER_BACKENDS = read_names("MAILER_BACKENDS", "")
+# The settings of django-anymail, a JSON object such as `{"POSTMARK_SERVER_TOKEN": "…"}`.
+ANYMAIL = read_object("ANYMAIL", "")
+# Where Django's own SMTP backend sends, written like `RELAY_URL`.
+_smtp = read_relay_url("EMAIL_URL", "smtp://localhost:25")
+EMAIL_HOST, EMAIL_PORT = _smtp.host, _smtp.port
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _smtp.username, _smtp.password
+EMAIL_USE_TLS, EMAIL_USE_SSL = _smtp.security == "starttls", _smtp.security == "tls"
+# It has one patience for everything. Not the shorter one: giving up while the server still takes
+# the message leaves it uncertain.
+EMAIL_TIMEOUT = MAILER_SMTP_DOT_TIMEOUT

@@ -74,6 +74,9 @@ def test_a_missing_value_stops_the_start_and_is_named(name: str) -> None:
         ("MAILER_SIGNER", "no_such_package.sign"),
         ("MAILER_SIGNER", "email.message.nothing"),
         ("MAILER_SIGNER", "email.charset.QP"),
+        ("ANYMAIL", '{"KEY": "u:p"'),
+        ("ANYMAIL", '["u:p"]'),
+        ("EMAIL_URL", "https://u:p@relay.example.org"),
         ("CELERY_TASK_ALWAYS_EAGER", "perhaps"),
     ],
 )
@@ -143,6 +146,25 @@ def test_what_is_unusual_and_right(
 ) -> None:
     monkeypatch.setenv("A_NAME", value)
     assert read("A_NAME")
+
+
+def test_other_services_are_told_from_the_environment() -> None:
+    names = ("MAILER_BACKENDS", "ANYMAIL", "EMAIL_HOST", "EMAIL_PORT", "EMAIL_HOST_USER",
+             "EMAIL_HOST_PASSWORD", "EMAIL_USE_TLS", "EMAIL_USE_SSL", "EMAIL_TIMEOUT")  # fmt: skip
+    show = f"{SETTINGS}; print([getattr(settings, name) for name in {names}])"
+    without = start(show).stdout
+    assert without == "[[], {}, 'localhost', 25, '', '', False, False, 600]\n"
+    told = start(
+        show,
+        MAILER_BACKENDS="a.b.EmailBackend, c.d.EmailBackend,",
+        ANYMAIL='{"KEY": "k", "TIMES": 2}',
+        EMAIL_URL="smtps://u:p%40ss@relay.example.org",
+        MAILER_SMTP_DOT_TIMEOUT="90",
+    ).stdout
+    assert told == (
+        "[['a.b.EmailBackend', 'c.d.EmailBackend'], {'KEY': 'k', 'TIMES': 2},"
+        " 'relay.example.org', 465, 'u', 'p@ss', False, True, 90.0]\n"
+    )
 
 
 def test_a_level_in_small_letters_will_do() -> None:

@@ -112,6 +112,25 @@ def test_an_image_is_attached_and_shown_by_the_html(page: Page, mailing: Mailing
     assert MessageFile.objects.current().get().image_name == "logo"
 
 
+@pytest.fixture
+def backends(site: Site) -> None:
+    site.environment["MAILER_BACKENDS"] = "django.core.mail.backends.smtp.EmailBackend"
+
+
+def test_a_relay_shows_what_its_kind_needs(backends: None, page: Page) -> None:
+    page.goto("/admin/mailer/relay/add/")
+    for kind, shown in (("smtp", True), ("backend", False), ("smtp", True)):
+        page.select_option("#id_kind", kind)
+        for name in ("#id_host", "#id_security", "#id_password", ".field-environment"):
+            expect(page.locator(name)).to_be_visible(visible=shown)
+        expect(page.locator("#id_backend")).to_be_visible(visible=not shown)
+    page.select_option("#id_kind", "backend")
+    page.fill("#id_name", "Through Django")
+    page.select_option("#id_backend", "django.core.mail.backends.smtp.EmailBackend")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator("#result_list")).to_contain_text("through django.core.mail")
+
+
 def test_no_page_breaks_the_content_security_policy(page: Page, mailing: Mailing) -> None:
     for address in PAGES:
         response = page.goto(f"/admin/{address}")

@@ -22,6 +22,8 @@ FIELDS = {
     "name": "Provider",
     "host": "smtp.p.example",
     "port": "587",
+    "warm_up_first": "50",
+    "warm_up_factor": "1.5",
     "security": "starttls",
     "username": "mailroom",
     "connections": "4",
@@ -194,3 +196,112 @@ def test_the_rate_is_said_to_be_of_all_mail_through_it(admin: Client) -> None:
     shown = admin.get(page("relay", "add")).content.decode()
     assert shown.count("for all mail through it") == 2
     assert "workers" not in shown
+
+
+# --- Django backends -------------------------------------------------------------------------
+
+SMTP_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+POSTMARK = "anymail.backends.postmark.EmailBackend"
+# As a browser sends it: fields that are hidden go along, empty or not.
+BACKEND_FIELDS = {
+    "name": "Postmark",
+    "kind": "backend",
+    "backend": POSTMARK,
+    "host": "",
+    "port": "",
+    "security": "starttls",
+    "username": "",
+    "connections": "4",
+}
+
+
+@pytest.fixture
+def listed(settings: Any) -> None:
+    settings.MAILER_BACKENDS = [SMTP_BACKEND, POSTMARK]
+
+
+def test_the_kind_is_not_offered_where_there_is_none_to_choose(admin: Client, world: World) -> None:
+    for url in (page("relay", "add"), page("relay", "change", world.relay)):
+        shown = admin.get(url).content.decode()
+        assert 'name="kind"' not in shown
+        assert 'name="backend"' not in shown
+    admin.post(page("relay", "add"), BACKEND_FIELDS)  # and cannot be smuggled in
+    assert not Relay.objects.filter(kind="backend").exists()
+
+
+def test_a_backend_is_chosen_from_those_of_the_site(admin: Client, listed: None) -> None:
+    shown = admin.get(page("relay", "add")).content.decode()
+    assert f'<option value="{POSTMARK}"' in shown
+    assert "mailer/relay.js" in shown
+    assert shown.count('data-kind="smtp"') == 6
+    assert shown.count('data-kind="backend"') == 1
+    assert admin.post(page("relay", "add"), BACKEND_FIELDS).status_code == 302
+    relay = Relay.objects.get()
+    assert (relay.kind, relay.backend, relay.port) == ("backend", POSTMARK, 587)
+    assert f"through {POSTMARK}" in admin.get(page("relay", "changelist")).content.decode()
+    kept = form_data(admin, page("relay", "change", relay))
+    assert (kept["kind"], kept["backend"]) == ("backend", POSTMARK)
+
+
+@pytest.mark.parametrize("backend", ["", "os.system"])
+def test_any_other_backend_is_refused(admin: Client, listed: None, backend: str) -> None:
+    answer = admin.post(page("relay", "add"), BACKEND_FIELDS | {"backend": backend})
+    assert answer.context["adminform"].form.errors == {"backend": ["Choose a backend."]}
+    assert not Relay.objects.exists()
+
+
+def test_an_smtp_relay_still_needs_its_fields(admin: Client, listed: None) -> None:
+    answer = admin.post(page("relay", "add"), BACKEND_FIELDS | {"kind": "smtp"})
+    assert set(answer.context["adminform"].form.errors) == {"host", "port"}
+    url = page("relay", "add")
+    assert admin.post(url, {**FIELDS, "kind": "smtp", "password": SECRET}).status_code == 302
+
+
+def test_what_the_kind_ignores_is_neither_refused_nor_warned_of(
+    admin: Client, listed: None
+) -> None:
+    relay = factories.make_relay(from_environment=False, host="h", security="none", username="u")
+    odd = {"host": "not a host", "port": "many", "username": "left over"}
+    url = page("relay", "change", relay)
+    answer = admin.post(url, BACKEND_FIELDS | odd, follow=True)
+    relay.refresh_from_db()
+    assert (relay.kind, relay.host, relay.username) == ("backend", "h", "u")
+    assert not any("unencrypted" in words for words in said(answer))
+
+
+def test_a_backend_that_is_gone_can_be_changed_for_something_else(
+    admin: Client, settings: Any
+) -> None:
+    relay = factories.make_relay(kind="backend", backend=POSTMARK, from_environment=False)
+    settings.MAILER_BACKENDS = []
+    url = page("relay", "change", relay)
+    data = form_data(admin, url)
+    assert data["kind"] == "backend"
+    answer = admin.post(url, data)
+    assert answer.context["adminform"].form.errors == {"backend": ["Choose a backend."]}
+    changed = data | {"kind": "smtp", "host": "smtp.p.example"}
+    assert admin.post(url, changed).status_code == 302
+    relay.refresh_from_db()
+    assert relay.kind == "smtp"
+
+
+def test_another_backend_ends_the_pause(
+    admin: Client,
+    paused: Relay,
+    listed: None,
+    rung: list[bool],
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    url = page("relay", "change", paused)
+    with django_capture_on_commit_callbacks(execute=True):
+        data = form_data(admin, url) | {"kind": "backend", "backend": POSTMARK}
+        assert admin.post(url, data).status_code == 302
+    assert _trouble(paused) == (False, "", 0)
+
+
+def test_a_viewer_sees_the_backend_and_no_form(listed: None, login: Any) -> None:
+    relay = factories.make_relay(kind="backend", backend=POSTMARK, from_environment=False)
+    client: Client = login("view")
+    shown = client.get(page("relay", "change", relay)).content.decode()
+    assert POSTMARK in shown
+    assert "assword" not in shown.partition("<main")[2]

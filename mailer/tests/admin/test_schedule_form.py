@@ -69,6 +69,10 @@ def _fields(**changes: Any) -> dict[str, Any]:
         "expires_after_hours": "96",
         "breaker_percent": "5",
         "breaker_after": "200",
+        "relay_share": "1",
+        "weight": "4",
+        "further_relays-TOTAL_FORMS": "0",
+        "further_relays-INITIAL_FORMS": "0",
     }
     return data | changes
 
