@@ -100,7 +100,7 @@ def _waits(run: Run, *, now: datetime) -> list[str]:
     """What a run waits for without being paused itself."""
     if run.state == RunState.SCHEDULED and not run.reason and (earlier := run_before(run)):
         return [_("Waits for run %(run)s, which is still going.") % {"run": earlier.pk}]
-    if run.state != RunState.SENDING or run.relay is None or not run.pending:
+    if run.state != RunState.SENDING or run.relay is None or not (run.pending or run.deferred):
         return []
     return [*relays_in_words(run, now=now), *providers_in_words(run, now=now)]
 

@@ -108,8 +108,9 @@ def is_limited(batch: Batch, *, now: datetime) -> bool:
 
 
 @transaction.atomic
-def take_turn(batch: Batch, *, messages: int, now: datetime) -> Turn | Later:
-    """Reserve up to so many messages for a batch, or say when to come again.
+def take_turn(batch: Batch, *, messages: int, now: datetime, lag: float = 0) -> Turn | Later:
+    """Reserve up to so many messages for a batch, or say when to come again. `lag` is how many
+    seconds of its turn pass before it can send.
 
     The relay, or the provider, then waits until there is room for more than a few.
     """
@@ -136,7 +137,7 @@ def take_turn(batch: Batch, *, messages: int, now: datetime) -> Turn | Later:
             DomainLimit.objects.filter(pk=provider.pk).update(waits_until=until)
             return Later(until)
         messages = min(messages, room)
-    end = start + timedelta(seconds=messages * interval if interval else length)
+    end = start + timedelta(seconds=lag + (messages * interval or length))
     _write_down(relay, provider, limits, messages=messages, end=end)
     if interval:
         Relay.objects.filter(pk=relay.pk).update(reserved_until=end)

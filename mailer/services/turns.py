@@ -8,6 +8,9 @@ from mailer.models import Batch
 
 from .limits import PATIENCE, Later, Turn, give_back, take_turn
 
+#: Seconds from the beginning of a turn until its window is open: at first, and at most.
+USUAL_LAG, LONGEST_LAG = 0.01, 1.0
+
 
 class Turns:
     """The turns of one batch. One at a time; what of a turn was not used is given back."""
@@ -17,17 +20,18 @@ class Turns:
         self._clock = clock
         self._turn: Turn | None = None
         self._until = float("-inf")  # monotonic
+        self._lag = USUAL_LAG
 
     def take(self, messages: int, may_continue: Callable[[], bool]) -> int:
         """Wait for a turn and say how many messages it has; 0 when none is near, or the wait was
         given up."""
-        turn = take_turn(self._batch, messages=messages, now=self._clock())
+        turn = take_turn(self._batch, messages=messages, lag=self._lag, now=self._clock())
         while isinstance(turn, Later):
             near = (turn.until - self._clock()).total_seconds() <= PATIENCE
             # Who waits for a provider need not keep the worker from mail to everybody else.
             if self._batch.domain_limit_id or not near or not self._wait(turn.until, may_continue):
                 return 0
-            turn = take_turn(self._batch, messages=messages, now=self._clock())
+            turn = take_turn(self._batch, messages=messages, lag=self._lag, now=self._clock())
         self._turn = turn
         if not self._wait(turn.start, may_continue):
             return 0
@@ -40,6 +44,12 @@ class Turns:
                 return False
             time.sleep(min(0.25, seconds))
         return True
+
+    def open(self) -> None:
+        """The window is open: what that took comes on top of the next turn, or one of a few
+        milliseconds would be over before anything is sent."""
+        if self._turn is not None:
+            self._lag = min(LONGEST_LAG, (self._clock() - self._turn.start).total_seconds())
 
     def goes_on(self) -> bool:
         """Whether a message may still begin; asked in the threads that send."""

@@ -198,7 +198,7 @@ def test_the_next_try_is_one_query_however_many_wait(admin: Client, engine: Engi
     Delivery.objects.filter(run=run).update(state="sent", retry_at=None)
     Run.objects.filter(pk=run.pk).update(deferred=0, sent=31)
     run.refresh_from_db()
-    assert count(run) == few - 1
+    assert count(run) < few
 
 
 def test_a_cancelled_run_shows_what_was_sent_of_all(admin: Client, world: World) -> None:

@@ -172,7 +172,7 @@ def test_a_paused_relay_is_tried_now(
         ({"forget_password": "on"}, True),
         ({"from_environment": "on"}, True),
         ({"name": "Other"}, False),
-        ({"connections": "2", "rate_per_second": "5"}, False),
+        ({"connections": "2"}, False),
     ],
 )
 def test_a_relay_that_was_put_right_is_tried_at_once(
@@ -192,10 +192,37 @@ def test_a_relay_that_was_put_right_is_tried_at_once(
     assert bool(rung) is resumed
 
 
-def test_the_rate_is_said_to_be_of_all_mail_through_it(admin: Client) -> None:
+def test_limits_are_said_to_be_of_all_mail_through_it(admin: Client) -> None:
     shown = admin.get(page("relay", "add")).content.decode()
-    assert shown.count("for all mail through it") == 2
-    assert "workers" not in shown
+    assert "over all runs and workers" in shown
+
+
+@pytest.mark.parametrize("changes", [{"rate_per_hour": "500"}, {"rate_per_second": ""}])
+def test_what_waits_for_a_limit_goes_on_when_that_is_changed(
+    admin: Client,
+    world: World,
+    rung: list[bool],
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+    changes: dict[str, str],
+) -> None:
+    until = timezone.now() + timedelta(hours=1)
+    Relay.objects.update(rate_per_second=2, rate_per_hour=100, waits_until=until, waits_for="hour")
+    url = page("relay", "change", world.relay)
+    assert "waits for the hourly limit of “Provider” until" in admin.get(url).content.decode()
+    with django_capture_on_commit_callbacks(execute=True):
+        assert admin.post(url, form_data(admin, url) | changes).status_code == 302
+    assert rung
+    assert Relay.objects.get(pk=world.relay.pk).waits_until is None
+
+
+def test_a_warm_up_shows_its_plan(admin: Client, world: World) -> None:
+    url = page("relay", "change", world.relay)
+    plan = {"warm_up_from": "2026-11-30", "warm_up_first": "100", "warm_up_factor": "2"}
+    answer = admin.post(url, form_data(admin, url) | plan)
+    assert "warm_up_full" in answer.context["adminform"].form.errors
+    admin.post(url, form_data(admin, url) | plan | {"warm_up_full": "500"})
+    shown = admin.get(url).content.decode()
+    assert "30 Nov: 100 · 1 Dec: 200 · 2 Dec: 400; from 3 Dec 2026 on only the limits" in shown
 
 
 # --- Django backends -------------------------------------------------------------------------
@@ -212,6 +239,8 @@ BACKEND_FIELDS = {
     "security": "starttls",
     "username": "",
     "connections": "4",
+    "warm_up_first": "50",
+    "warm_up_factor": "1.5",
 }
 
 

@@ -37,7 +37,7 @@ def refused(code: int, words: bytes = b"said so") -> smtplib.SMTPRecipientsRefus
 UNREADABLE = "unreadable reply after the final dot"
 BEFORE_MAIL: list[tuple[Exception, str, str, str]] = [
     (smtplib.SMTPHeloError(550, b"go away"), "untried", "hold", "550"),
-    (smtplib.SMTPAuthenticationError(535, b"5.7.8 wrong"), "untried", "hold", "535 5.7.8"),
+    (smtplib.SMTPAuthenticationError(535, b"5.7.8 wrong"), "untried", "pause", "535 5.7.8"),
     (smtplib.SMTPAuthenticationError(454, b"4.7.0 later"), "untried", "pause", "454 4.7.0"),
     (smtplib.SMTPConnectError(421, b"busy"), "deferred", "pause", "421"),
 ]

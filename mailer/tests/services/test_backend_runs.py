@@ -15,6 +15,7 @@ from pytest_django import Settings
 from mailer.exceptions import NotPossible
 from mailer.models import Delivery, Relay, Run, Suppression
 from mailer.services import content, control, recovery, sending, testing
+from mailer.services.limits import STRETCH
 from mailer.tests.engine.conftest import Serve, serve
 from mailer.tests.engine.scripted_smtp import DROP, ScriptedSMTP
 from mailer.tests.factories import NOW, make_message, make_relay, make_run
@@ -153,7 +154,7 @@ def test_the_rate_is_reserved_as_for_smtp(monkeypatch: pytest.MonkeyPatch) -> No
         stopping=lambda: False,
     )
     assert states(run) == {"sent": 4}
-    assert paces == [1000.0]
+    assert paces == [1000.0 / STRETCH]
     reserved = Relay.objects.get().reserved_until
     assert reserved is not None
     assert reserved > NOW

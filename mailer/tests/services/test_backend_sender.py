@@ -129,16 +129,14 @@ def test_what_stops_the_sending(
     assert sender.trouble.reason.startswith(SMTP)
 
 
-@pytest.mark.parametrize(("reply", "kind"), [(b"535 5.7.8 no", "hold"), (b"454 4.7.0 no", "pause")])
-def test_a_refused_login_blames_nobody(
-    relay: Start, settings: Settings, reply: bytes, kind: str
-) -> None:
+@pytest.mark.parametrize("reply", [b"535 5.7.8 no", b"454 4.7.0 no"])
+def test_a_refused_login_blames_nobody(relay: Start, settings: Settings, reply: bytes) -> None:
     relay(ehlo=LOGIN, auth=reply)
     settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD = "u", "hunter2"
     results, sender = send(messages=3)
     assert results == []
     assert sender.trouble is not None
-    assert sender.trouble.kind == kind
+    assert sender.trouble.kind == "pause"
     assert "hunter2" not in sender.trouble.reason
 
 
