@@ -100,6 +100,8 @@ def _send_windows(
         results.clear()
         if window is None:
             break
+        if turns:
+            turns.begin(may_continue)
         begun = time.monotonic()
         sender.send(window[:size], results, may_continue=may_continue, may_offer=may_offer)
         watch.note_window(len(results), seconds=time.monotonic() - begun)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from mailer.models import Batch
 
-from .limits import PATIENCE, Later, Turn, give_back, take_turn
+from .limits import LEAD, PATIENCE, Later, Turn, give_back, take_turn
 
 
 class Turns:
@@ -19,8 +19,8 @@ class Turns:
         self._until = float("-inf")  # monotonic
 
     def take(self, messages: int, may_continue: Callable[[], bool]) -> int:
-        """Wait for a turn and say how many messages it has; 0 when none is near, or the wait was
-        given up."""
+        """Wait until a turn is about to begin and say how many messages it has; 0 when none is
+        near, or the wait was given up."""
         turn = take_turn(self._batch, messages=messages, now=self._clock())
         while isinstance(turn, Later):
             near = (turn.until - self._clock()).total_seconds() <= PATIENCE
@@ -29,10 +29,15 @@ class Turns:
                 return 0
             turn = take_turn(self._batch, messages=messages, now=self._clock())
         self._turn = turn
-        if not self._wait(turn.start, may_continue):
+        if not self._wait(turn.start - LEAD, may_continue):
             return 0
         self._until = time.monotonic() + (turn.end - self._clock()).total_seconds()
         return turn.messages
+
+    def begin(self, may_continue: Callable[[], bool]) -> None:
+        """Wait for the moment from which messages may leave, or until the wait is given up."""
+        if self._turn is not None:
+            self._wait(self._turn.start, may_continue)
 
     def _wait(self, moment: datetime, may_continue: Callable[[], bool]) -> bool:
         while (seconds := (moment - self._clock()).total_seconds()) > 0:
