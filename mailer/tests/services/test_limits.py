@@ -214,6 +214,7 @@ def test_a_turn_is_got_ready_before_it_begins(monkeypatch: pytest.MonkeyPatch) -
     batch = make_batch(rate_per_second=1)
     before = take_turn(batch, messages=3, now=NOW)
     assert isinstance(before, Turn)
+    assert before.start == NOW + LEAD
     now = NOW
 
     def sleep(seconds: float) -> None:
