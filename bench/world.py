@@ -1,7 +1,8 @@
 """Run in a site's environment, which must be empty: mailings to so many people. Prints nothing.
 
-"Bench" goes to all of them, "Bench few" to the first 10,000. Beside them stand some who have left
-the list, and some whose address is suppressed, as on any list that has been in use for a while.
+"Bench" goes to all of them, "Bench few" to the first 10,000, "Bench small" to the first 100. Beside
+them stand some who have left the list, and some whose address is suppressed, as on any list that
+has been in use for a while.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import django
 
 FEW = 10_000
+SMALL = 100
 LEFT = 50  # one in so many more has left
 SUPPRESSED = 100  # one in so many more is suppressed
 
@@ -53,9 +55,11 @@ def main(people: int) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         _write(cursor, _rows(everybody))
         all_of_them, few = _make_mailing("Bench"), _make_mailing("Bench few")
+        small = _make_mailing("Bench small")
         # The rows of an empty installation are numbered from 1.
         cursor.execute(_SUBSCRIBE, [all_of_them, people, people + left, everybody])
         cursor.execute(_SUBSCRIBE, [few, FEW, FEW, min(FEW, people)])
+        cursor.execute(_SUBSCRIBE, [small, SMALL, SMALL, SMALL])
         cursor.execute(_SUPPRESS, [people + left])
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:

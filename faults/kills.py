@@ -86,9 +86,9 @@ def _send_under_fire(
     world.relay.behave(delay=delay, first_replies=answers, **behaviour)
     world.wait_state(run, "sending")
     while world.kills.total < until:
-        if not _wait_progress(world, run):
+        if not wait_progress(world, run):
             break
-        _kill_one(world)
+        kill_one(world)
         if everything and world.kills.total % 5 == 0:
             world.chance.choice([world.restart_control, world.restart_beat])()
     world.relay.behave(first_replies=answers, **behaviour)
@@ -96,7 +96,7 @@ def _send_under_fire(
     world.finish(run)
 
 
-def _wait_progress(world: World, run: Run) -> bool:
+def wait_progress(world: World, run: Run) -> bool:
     """Until a moment after some messages more; False when the run is finished."""
     goal = len(world.relay.accepted) + world.chance.randint(*PROGRESS)
 
@@ -110,7 +110,8 @@ def _wait_progress(world: World, run: Run) -> bool:
     return run.state != "finished"
 
 
-def _kill_one(world: World) -> None:
+def kill_one(world: World) -> None:
+    """A process, or now and then a whole worker."""
     if world.kills.total % EVERY_WORKER == EVERY_WORKER - 1:
         world.kill_worker(world.chance.choice(list(world.workers)))
         world.want_workers(WORKERS)

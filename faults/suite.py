@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from faults import kills, moments, relays, servers, staff, streams
+from faults import kills, moments, rates, relays, servers, sharing, staff, streams
 from faults.checking import WINDOW, Count, count, find_wrong
 from faults.installation import Installation
 from faults.world import Kills, World, open_world
@@ -37,6 +37,12 @@ ON_ANYTHING: tuple[Fault, ...] = (
     relays.sender_refused,
     relays.breaker,
     relays.poisoned_rows,
+    rates.rate_a_second,
+    rates.rate_while_killed,
+    rates.limits_a_minute,
+    sharing.two_relays,
+    sharing.small_beside_large,
+    sharing.urgent,
     staff.double_click,
     staff.two_beats,
     staff.left_in_the_middle,

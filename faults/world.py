@@ -226,13 +226,13 @@ def open_world(installation: Installation, *, seed: int) -> Iterator[World]:
             site.stop_all()
 
 
-def make_people(number: int, **fields: Any) -> MailingList:
+def make_people(number: int, *, domain: str = "a.example", **fields: Any) -> MailingList:
     """A list of so many new people, written at once."""
     key = next(_numbers)
     people = MailingList.objects.create(name=f"People {key}", slug=f"people-{key}")
     rows = [Recipient(name=f"Person {key}.{n}", **fields) for n in range(number)]
     for n, row in enumerate(rows):
-        row.set_address(f"person{key}.{n}@a.example")
+        row.set_address(f"person{key}.{n}@{domain}")
     made = Recipient.objects.bulk_create(rows, batch_size=2000)
     Subscription.objects.bulk_create(
         (Subscription(list=people, recipient=row) for row in made), batch_size=2000

@@ -22,6 +22,9 @@ _GRAINS = 240
 LONGEST_TURN = 5.0
 #: A worker waits in place for a turn that begins so soon; for a later one it lets go of its batch.
 PATIENCE = 5.0  # seconds
+#: A turn is got ready so long before it begins. Were its first message late, those of the next
+#: turn, in another process, would come too close behind its last.
+LEAD = timedelta(seconds=0.05)
 #: A little slower than the rate: two messages may be nearer at the relay than they were here.
 STRETCH = 1.03
 LONGEST_WARM_UP = 366  # days that are looked at
@@ -181,10 +184,13 @@ def _next_start(relay: Relay, *, now: datetime) -> tuple[datetime, float]:
     if not relay.rate_per_second:
         return now, 0.0
     interval = STRETCH / relay.rate_per_second
+    free_from = relay.reserved_until
+    if free_from is None or free_from < now - LEAD:
+        free_from = now + LEAD
     # No further than all before us can have asked for: a clock that was set back must not stop the
     # relay for as long.
     longest = timedelta(seconds=relay.connections * max(LONGEST_TURN, interval))
-    return min(max(now, relay.reserved_until or now), now + longest), interval
+    return min(max(now, free_from), now + longest), interval
 
 
 def _turn_length(limits: list[Limit], provider: DomainLimit | None) -> float:

@@ -102,7 +102,7 @@ def _send_windows(
         if window is None:
             break
         if turns:
-            turns.open()
+            turns.begin(may_continue)
         begun = time.monotonic()
         sender.send(window[:size], results, may_continue=may_continue, may_offer=may_offer)
         watch.note_window(len(results), seconds=time.monotonic() - begun)

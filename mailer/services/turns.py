@@ -6,10 +6,9 @@ from datetime import datetime
 
 from mailer.models import Batch
 
-from .limits import PATIENCE, Later, Turn, give_back, take_turn
+from .limits import LEAD, PATIENCE, Later, Turn, give_back, take_turn
 
-#: Seconds from the beginning of a turn until its window is open: at first, and at most.
-USUAL_LAG, LONGEST_LAG = 0.01, 1.0
+LONGEST_LAG = 1.0  # seconds from the beginning of a turn until its window is open
 
 
 class Turns:
@@ -20,11 +19,11 @@ class Turns:
         self._clock = clock
         self._turn: Turn | None = None
         self._until = float("-inf")  # monotonic
-        self._lag = USUAL_LAG
+        self._lag = 0.0
 
     def take(self, messages: int, may_continue: Callable[[], bool]) -> int:
-        """Wait for a turn and say how many messages it has; 0 when none is near, or the wait was
-        given up."""
+        """Wait until a turn is about to begin and say how many messages it has; 0 when none is
+        near, or the wait was given up."""
         turn = take_turn(self._batch, messages=messages, lag=self._lag, now=self._clock())
         while isinstance(turn, Later):
             near = (turn.until - self._clock()).total_seconds() <= PATIENCE
@@ -33,10 +32,17 @@ class Turns:
                 return 0
             turn = take_turn(self._batch, messages=messages, lag=self._lag, now=self._clock())
         self._turn = turn
-        if not self._wait(turn.start, may_continue):
+        if not self._wait(turn.start - LEAD, may_continue):
             return 0
         self._until = time.monotonic() + (turn.end - self._clock()).total_seconds()
         return turn.messages
+
+    def begin(self, may_continue: Callable[[], bool]) -> None:
+        """Wait for the moment from which messages may leave, or until the wait is given up."""
+        if self._turn is not None and self._wait(self._turn.start, may_continue):
+            # A turn of a few milliseconds must not be over before its window is open.
+            late = (self._clock() - self._turn.start).total_seconds()
+            self._lag = min(LONGEST_LAG, late)
 
     def _wait(self, moment: datetime, may_continue: Callable[[], bool]) -> bool:
         while (seconds := (moment - self._clock()).total_seconds()) > 0:
@@ -44,12 +50,6 @@ class Turns:
                 return False
             time.sleep(min(0.25, seconds))
         return True
-
-    def open(self) -> None:
-        """The window is open: what that took comes on top of the next turn, or one of a few
-        milliseconds would be over before anything is sent."""
-        if self._turn is not None:
-            self._lag = min(LONGEST_LAG, (self._clock() - self._turn.start).total_seconds())
 
     def goes_on(self) -> bool:
         """Whether a message may still begin; asked in the threads that send."""

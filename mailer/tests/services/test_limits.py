@@ -1,7 +1,7 @@
 """The limits of relays and providers, against every window of time that they speak of."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from math import ceil
 from typing import Any
@@ -11,7 +11,7 @@ import pytest
 from mailer.models import Batch, DomainLimit, Relay
 from mailer.services import control, ringing, sending
 from mailer.services.limits import Later, Turn, give_back, limits_of, take_turn
-from mailer.services.turns import Turns
+from mailer.services.turns import LEAD, Turns
 from mailer.states import RunState
 from mailer.tests.factories import (
     NOW,
@@ -22,6 +22,7 @@ from mailer.tests.factories import (
     subscribe,
 )
 from mailer.tests.ledger import Engine, check_invariants
+from mailer.tests.spans import most_in
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
@@ -63,16 +64,6 @@ def simulate(
             give_back(batch, turn, messages=turn.messages - messages, now=turn.end)
         now = turn.start if rate else now + timedelta(seconds=random.random())
     return sorted(sent)
-
-
-def most_in(sent: Sequence[float], seconds: float) -> int:
-    """The most messages in any half-open window of so many seconds."""
-    most = first = 0
-    for last, moment in enumerate(sent):
-        while sent[first] <= moment - seconds:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
 
 
 @pytest.mark.parametrize(
@@ -217,3 +208,22 @@ def test_a_turn_whose_wait_is_given_up_is_given_back() -> None:
     turns.end(attempted=0)
     used = Relay.objects.get(pk=batch.relay_id).used["hour"]
     assert sum(number for _grain, number in used) == 3
+
+
+def test_a_turn_is_got_ready_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = make_batch(rate_per_second=1)
+    before = take_turn(batch, messages=3, now=NOW)
+    assert isinstance(before, Turn)
+    assert before.start == NOW + LEAD
+    now = NOW
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += timedelta(seconds=seconds)
+
+    monkeypatch.setattr("mailer.services.turns.time.sleep", sleep)
+    turns = Turns(batch, clock=lambda: now)
+    assert turns.take(1, lambda: True) == 1
+    assert now == before.end - LEAD
+    turns.begin(lambda: True)
+    assert now == before.end
