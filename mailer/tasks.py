@@ -151,4 +151,4 @@ def _ring_later(now: datetime) -> None:
     try:
         ring.apply_async(countdown=ceil((moment - now).total_seconds()))
     except (OperationalError, OSError) as error:
-        log.warning("the broker took no task (%s); the tick rings", error)
+        log.warning("the broker took no task (%s); the tick rings again", error)
