@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
@@ -32,10 +33,23 @@ from .schedule_words import in_words, next_sends
 RUNS_SHOWN = 10
 
 
+class _FurtherRelays(forms.BaseInlineFormSet[MailingRelay, Mailing, Any]):
+    def clean(self) -> None:
+        super().clean()
+        main = getattr(self.instance, "relay_id", None)
+        for form in self.forms:
+            relay = form.cleaned_data.get("relay") if hasattr(form, "cleaned_data") else None
+            if relay is not None and relay.pk == main and not form.cleaned_data.get("DELETE"):
+                form.add_error(
+                    "relay", _("“%(relay)s” is the main relay already.") % {"relay": relay}
+                )
+
+
 class FurtherRelayInline(admin.TabularInline[MailingRelay, Mailing]):
     """Relays beside the main one, by share or for when that is paused."""
 
     model = MailingRelay
+    formset = _FurtherRelays
     extra = 0
     verbose_name_plural = gettext_lazy("further relays")
 

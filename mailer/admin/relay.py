@@ -19,7 +19,7 @@ from admin_ext.components.change_list import CarefulListMixin
 from admin_ext.components.numbers import format_number
 from admin_ext.components.object_actions import ObjectAction, ObjectActionsMixin
 from admin_ext.components.times import relative_time
-from mailer.models import Batch, Mailing, Relay, Run
+from mailer.models import Batch, Mailing, MailingRelay, Relay, Run
 from mailer.services.limits import stop_waiting, warm_up_plan
 from mailer.services.relays import resume_relay
 from mailer.tasks import ring_after_commit
@@ -145,7 +145,10 @@ class RelayAdmin(
             self.message_user(request, words % {"relay": obj}, messages.WARNING)
 
     def why_not_delete(self, obj: Any) -> str:
-        used = any(model.objects.filter(relay=obj).exists() for model in (Mailing, Run, Batch))
+        used = any(
+            model.objects.filter(relay=obj).exists()
+            for model in (Mailing, MailingRelay, Run, Batch)
+        )
         if not used:
             return ""
         return _("“%(relay)s” has carried mail or is chosen in a mailing, so it is kept.") % {
