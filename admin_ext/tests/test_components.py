@@ -13,7 +13,7 @@ from admin_ext.components.moment import MomentRefused, read_moment, sign_moment
 from admin_ext.components.numbers import format_number, format_percent
 from admin_ext.components.paginator import CappedPaginator
 from admin_ext.components.progress import progress
-from admin_ext.components.times import format_duration, relative_time, time_tag
+from admin_ext.components.times import format_duration, format_span, relative_time, time_tag
 from admin_ext.models import AttemptState
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -45,6 +45,15 @@ def test_durations() -> None:
     spans = (0.42, 59, 61, 3599, 7200, 2 * 86_400)
     words = [format_duration(timedelta(seconds=seconds)) for seconds in spans]
     assert words == ["0.4 s", "59 s", "1 min", "1 h", "2 h", "2 days"]
+
+
+def test_longer_spans_have_two_units_and_are_rounded_up() -> None:
+    spans = (0.4, 59, 60, 61, 3599, 3600, 12_000, 12_001, 47.5 * 3600, 47.99 * 3600, 100 * 3600)
+    words = [format_span(timedelta(seconds=seconds)) for seconds in spans]
+    assert words == [
+        "1 s", "59 s", "1 min", "2 min", "1 h", "1 h", "3 h 20 min", "3 h 21 min", "47 h 30 min",
+        "2 days", "4 days 4 h",
+    ]  # fmt: skip
 
 
 def test_the_exact_time_is_on_hover_and_for_screen_readers() -> None:

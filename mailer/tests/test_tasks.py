@@ -1,17 +1,19 @@
 """Tasks in eager mode (a breakpoint works), and rings that a broker does not take."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from django.db import transaction
+from django.utils import timezone
 from django_celery_results.models import TaskResult
 from kombu.exceptions import OperationalError
 
 from mailer import tasks
 from mailer.engine.sender import Outcome
-from mailer.models import Batch, Run
+from mailer.models import Batch, DomainLimit, Relay, Run
 from mailer.services.planning import start_now
-from mailer.tests.factories import NOW, make_mailing, make_run
+from mailer.tests.factories import NOW, make_mailing, make_relay, make_run
 from mailer.tests.ledger import Engine, check_invariants
 from site_config import celery_app
 
@@ -79,3 +81,31 @@ def test_the_tick_and_the_wake_up_ring(monkeypatch: pytest.MonkeyPatch) -> None:
     tasks.wake_mailing(mailing.pk + 1)  # a mailing that is gone
     tasks.tick()
     assert rung == [run.pk for run in mailing.runs.filter(state="scheduled")]
+
+
+def test_a_ring_is_sent_for_the_moment_at_which_a_limit_or_a_pause_ends_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(tasks.ring, "apply_async", lambda *, countdown: waits.append(countdown))
+    now = timezone.now()
+    relay = make_relay(waits_until=now + timedelta(hours=1))
+    tasks.ring_after_commit()
+    assert waits == []  # a tick comes before that
+    Relay.objects.filter(pk=relay.pk).update(paused_until=now + timedelta(seconds=8))
+    tasks.ring_after_commit()
+    tasks.ring_after_commit()
+    assert waits in ([8], [7])
+    DomainLimit.objects.create(
+        name="Big", domains="big.example", per_minute=1, waits_until=now + timedelta(seconds=4)
+    )
+    tasks.ring_after_commit()
+    assert len(waits) == 2
+
+
+def test_a_ring_that_came_for_that_moment_rings(monkeypatch: pytest.MonkeyPatch) -> None:
+    rung: list[int] = []
+    monkeypatch.setattr(tasks.send_batch, "apply_async", lambda args, task_id: rung.append(args[0]))
+    batch = make_run(recipients=2).batches.get()
+    tasks.ring()
+    assert rung == [batch.pk]
