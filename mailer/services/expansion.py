@@ -35,18 +35,16 @@ _UUID = {
     "hex(randomblob(5)))",
 }
 
-# By the recipient's id, in which order the other rows come too: PostgreSQL merges them.
+# By the recipient's id, the order in which everything else is read: merged, and nothing to sort.
 _SUPPRESSED = """
 SELECT z.id FROM mailer_suppression x JOIN mailer_recipient z ON z.address_key = x.address_key
 """
 
-# In blocks of recipients, each in the order of its keys: an insert then finds the page it needs in
-# memory, of the index of this run's keys and of the one on recipients, which all runs share.
 _INSERT = f"""
 INSERT INTO mailer_delivery (run_id, seq, uuid, recipient_id, address, address_key, domain,
     variables, state, attempts, enhanced_status, reply)
-SELECT %(run)s, ROW_NUMBER() OVER (ORDER BY {{provider}}r.id / 100000, r.address_key), {{uuid}},
-    r.id, r.address, r.address_key, r.domain, {{variables}}, 'pending', 0, '', ''
+SELECT %(run)s, ROW_NUMBER() OVER (ORDER BY {{provider}}r.id), {{uuid}}, r.id, r.address,
+    r.address_key, r.domain, {{variables}}, 'pending', 0, '', ''
 FROM (SELECT DISTINCT s.recipient_id FROM mailer_subscription s
     WHERE s.list_id IN ({{lists}}) AND s.state = %(subscribed)s) o
 JOIN mailer_recipient r ON r.id = o.recipient_id
