@@ -16,6 +16,7 @@ from mailer.models import DomainLimit
 from mailer.tasks import ring_after_commit
 
 from .deletion import GuardedDeletionMixin
+from .history import editable_fields
 from .limit_words import clock_time
 
 
@@ -31,8 +32,10 @@ class DomainLimitAdmin(GuardedDeletionMixin, CarefulListMixin, admin.ModelAdmin[
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         with transaction.atomic():
-            obj.waits_until = None  # for a number that may be another now
-            super().save_model(request, obj, form, change)
+            # Of a row that workers write to at the same time, only what the form is about.
+            obj.save(update_fields=editable_fields(DomainLimit) if change else None)
+            # For a number that may be another now.
+            DomainLimit.objects.filter(pk=obj.pk).update(waits_until=None)
             ring_after_commit()
 
     @admin.display(description=gettext_lazy("domains"))

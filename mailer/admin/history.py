@@ -1,9 +1,16 @@
-"""An action's line in an object's history."""
+"""What an object's page may change of it, and an action's line in its history."""
 
 from typing import Any
 
 from django.contrib.admin.models import CHANGE, LogEntry
+from django.db import models
 from django.http import HttpRequest
+
+
+def editable_fields(model: type[models.Model]) -> list[str]:
+    """Names of what a form may change: a save of these alone leaves what workers write."""
+    fields = model._meta.concrete_fields  # noqa: SLF001  # a public part of Django
+    return [field.name for field in fields if field.editable and not field.primary_key]
 
 
 def note_change(request: HttpRequest, obj: Any, words: str) -> None:

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from admin_ext.components.times import format_span
-from mailer.models import DomainLimit, Relay, Run
+from mailer.models import Batch, DomainLimit, Relay, Run
 from mailer.services.estimating import estimate_rest
 from mailer.states import BatchState, RunState
 
@@ -23,8 +23,11 @@ LIMITS = {
 
 
 def relays_in_words(run: Run, *, now: datetime) -> list[str]:
-    """Which of its relays take nothing now, why, and until when."""
-    keys = run.shares.keys() or {str(run.relay_id)}
+    """Which of the relays that its mail waits for take nothing now, why, and until when."""
+    ready = Batch.objects.filter(run=run, state=BatchState.READY).order_by()
+    keys: set[int | None] = set(ready.values_list("relay_id", flat=True).distinct()) or {
+        run.relay_id
+    }
     words = []
     for relay in Relay.objects.filter(pk__in=keys).order_by("pk"):
         if relay.is_paused(now=now):

@@ -20,16 +20,18 @@ from admin_ext.components.numbers import format_number
 from admin_ext.components.object_actions import ObjectAction, ObjectActionsMixin
 from admin_ext.components.times import relative_time
 from mailer.models import Batch, Mailing, MailingRelay, Relay, Run
-from mailer.services.limits import stop_waiting, warm_up_plan
+from mailer.services.limits import stop_waiting, warm_up_days, warm_up_plan
 from mailer.services.relays import resume_relay
 from mailer.tasks import ring_after_commit
 
 from .deletion import GuardedDeletionMixin
-from .history import note_change
+from .history import editable_fields, note_change
 from .limit_words import LIMITS, clock_time
 from .relay_form import RelayForm
 
-WARM_UP_SHOWN = 7  # days
+WARM_UP_SHOWN, LONGEST_PLAN = 7, 36_500  # days
+#: Its password is the form's, too.
+RELAY_FIELDS = [*editable_fields(Relay), "password_encrypted"]
 
 
 def _try_now(request: HttpRequest, relay: Relay, moment: datetime) -> str:
@@ -126,7 +128,8 @@ class RelayAdmin(
         ]
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
+        # Of a row that workers write to at the same time, only what the form is about.
+        obj.save(update_fields=RELAY_FIELDS if change else None)
         if change and form.connection_changed:
             # It was paused for what has been put right: nobody should have to wait for it.
             with transaction.atomic():
@@ -198,16 +201,19 @@ class RelayAdmin(
     @admin.display(description=gettext_lazy("the plan"))
     def warm_up_plan(self, relay: Relay) -> str:
         """The first days, and when it is through."""
-        plan = warm_up_plan(relay)
-        if not plan:
+        try:
+            days, plan = warm_up_days(relay), warm_up_plan(relay, days=WARM_UP_SHOWN)
+        except OverflowError:  # a day that was refused just now
+            return "—"
+        if not plan or relay.warm_up_from is None:
             return _("No warm-up.") if relay.pk else _("Save it to see it.")
         shown = [
             _("%(date)s: %(n)s") % {"date": date_format(day, "j M"), "n": format_number(number)}
-            for day, number in plan[:WARM_UP_SHOWN]
+            for day, number in plan
         ]
-        if len(plan) > WARM_UP_SHOWN:
+        if days > len(plan):
             shown.append("…")
-        end = date_format(plan[-1][0] + timedelta(days=1), "j M Y")
+        end = date_format(relay.warm_up_from + timedelta(days=min(days, LONGEST_PLAN)), "j M Y")
         return _("%(days)s; from %(end)s on only the limits above hold.") % {
             "days": " · ".join(shown),
             "end": end,

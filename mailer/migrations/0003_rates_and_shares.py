@@ -371,4 +371,18 @@ class Migration(migrations.Migration):
                 fields=("mailing", "relay"), name="one_share_per_relay"
             ),
         ),
+        migrations.AlterField(
+            model_name="relay",
+            name="rate_per_second",
+            field=models.FloatField(
+                blank=True,
+                help_text="At most so many, across all workers. Empty: as fast as the relay takes them.",
+                null=True,
+                validators=[
+                    django.core.validators.MinValueValidator(0.01),
+                    django.core.validators.MaxValueValidator(100000),
+                ],
+                verbose_name="messages per second",
+            ),
+        ),
     ]

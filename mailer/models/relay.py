@@ -1,16 +1,19 @@
 """The mail servers that mail leaves through."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from mailer.credentials import decrypt, encrypt
 from mailer.names import validate_name
+
+FARTHEST_WARM_UP = timedelta(days=366)
 
 
 def _limit(name: Any) -> models.PositiveIntegerField[int | None, int | None]:
@@ -61,7 +64,7 @@ class Relay(models.Model):
         _("messages per second"),
         null=True,
         blank=True,
-        validators=[MinValueValidator(0.01)],
+        validators=[MinValueValidator(0.01), MaxValueValidator(100_000)],
         help_text=_("At most so many, across all workers. Empty: as fast as the relay takes them."),
     )
     connections = models.PositiveSmallIntegerField(
@@ -116,6 +119,8 @@ class Relay(models.Model):
                 raise ValidationError({"backend": _("Choose a backend.")})
         elif not self.from_environment and not self.host:
             raise ValidationError({"host": _("Give a host, or take the address from RELAY_URL.")})
+        if self.warm_up_from and self.warm_up_from > timezone.localdate() + FARTHEST_WARM_UP:
+            raise ValidationError({"warm_up_from": _("Choose a day within a year from now.")})
         if self.warm_up_from and not self.warm_up_full:
             words = _("Say at how many messages a day it has warmed up.")
             raise ValidationError({"warm_up_full": words})

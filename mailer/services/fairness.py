@@ -69,7 +69,10 @@ def can_be_sent(*, now: datetime) -> QuerySet[Batch]:
     may be paused."""
     return Batch.objects.filter(
         Q(not_before__isnull=True) | Q(not_before__lte=now),
-        Q(relay__waits_until__isnull=True) | Q(relay__waits_until__lte=now),
+        # Where the relay is paused as well, another may take it.
+        Q(relay__waits_until__isnull=True)
+        | Q(relay__waits_until__lte=now)
+        | Q(relay__paused_until__gt=now),
         Q(domain_limit__isnull=True)
         | Q(domain_limit__waits_until__isnull=True)
         | Q(domain_limit__waits_until__lte=now),

@@ -8,7 +8,7 @@ in grains of a span's 240th, so the row stays small and a span a little too long
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from math import ceil, floor
+from math import ceil, floor, log
 from typing import Any
 
 from django.db import transaction
@@ -27,7 +27,6 @@ PATIENCE = 5.0  # seconds
 LEAD = timedelta(seconds=0.05)
 #: A little slower than the rate: two messages may be nearer at the relay than they were here.
 STRETCH = 1.03
-LONGEST_WARM_UP = 366  # days that are looked at
 
 Used = dict[str, list[list[int]]]  # {"hour": [[grain, messages], ...]}, oldest first
 
@@ -75,29 +74,32 @@ def _warm_up_limit(relay: Relay, *, today: date) -> int | None:
     """How many the relay's warm-up plan allows on this day; None without one that still goes on."""
     if relay.warm_up_from is None or relay.warm_up_full is None:
         return None
-    days = max(0, (today - relay.warm_up_from).days)
-    # Past some hundred days the number would be beyond floats, and beyond any relay.
-    allowed = relay.warm_up_first * relay.warm_up_factor ** min(days, 200)
-    return int(allowed) if allowed < relay.warm_up_full else None
+    days = (today - relay.warm_up_from).days
+    if not 0 <= days < warm_up_days(relay):
+        return None
+    return int(relay.warm_up_first * relay.warm_up_factor**days)
 
 
-def warm_up_plan(relay: Relay) -> list[tuple[date, int]]:
-    """(day, how many) of a relay's warm-up, to its last day; [] without one."""
-    plan: list[tuple[date, int]] = []
-    if relay.warm_up_from is None:
-        return plan
-    for number in range(LONGEST_WARM_UP):
-        day = relay.warm_up_from + timedelta(days=number)
-        allowed = _warm_up_limit(relay, today=day)
-        if allowed is None:
-            break
-        plan.append((day, allowed))
+def warm_up_days(relay: Relay) -> int:
+    """On how many days its warm-up plan limits a relay; 0 without one."""
+    if relay.warm_up_from is None or relay.warm_up_full is None:
+        return 0
+    times = relay.warm_up_full / relay.warm_up_first
+    return max(0, ceil(log(times) / log(relay.warm_up_factor)))
+
+
+def warm_up_plan(relay: Relay, *, days: int) -> list[tuple[date, int]]:
+    """(day, how many) of the first days of a relay's warm-up; [] without one."""
+    plan = []
+    for number in range(min(days, warm_up_days(relay))):
+        day = (relay.warm_up_from or date.min) + timedelta(days=number)
+        plan.append((day, _warm_up_limit(relay, today=day) or 0))
     return plan
 
 
 def stop_waiting(relay_id: int) -> None:
     """After a change of its limits: the next turn finds out what holds now."""
-    Relay.objects.filter(pk=relay_id).update(waits_until=None, waits_for="", reserved_until=None)
+    Relay.objects.filter(pk=relay_id).update(waits_until=None, waits_for="")
 
 
 def limit_of(provider: DomainLimit) -> Limit:
@@ -108,6 +110,11 @@ def is_limited(batch: Batch, *, now: datetime) -> bool:
     """Whether a batch has to take turns at all."""
     relay = batch.relay
     return bool(relay.rate_per_second or batch.domain_limit_id or limits_of(relay, now=now))
+
+
+def rates_of(batch: Batch, *, now: datetime) -> tuple[float | None, bool]:
+    """What a worker goes by for the whole of a batch: its rate a second, whether it takes turns."""
+    return batch.relay.rate_per_second, is_limited(batch, now=now)
 
 
 @transaction.atomic
@@ -222,7 +229,7 @@ def _write_down(
         spans = {limit.span for limit in limits}
         relay.used = {span: grains for span, grains in relay.used.items() if span in spans}
         Relay.objects.filter(pk=relay.pk).update(used=relay.used)
-    if relay.waits_until and messages > 0:
+    if relay.waits_until:  # whatever it was told of: there is room, or more than was thought
         Relay.objects.filter(pk=relay.pk).update(waits_until=None, waits_for="")
     if provider is not None:
         _add(provider.used, limit_of(provider), messages=messages, end=end)

@@ -22,7 +22,7 @@ from .fairness import can_be_sent
 from .planning import run_before, runs_to_prepare
 from .shares import usable_relay
 
-#: Thousands of single messages may wait at a time; for one ring the first of them are enough.
+#: Thousands of single messages may wait at a time; for one ring the first for each relay do.
 QUEUE = 500
 
 
@@ -105,16 +105,13 @@ def _choose_batches(*, now: datetime, limit: int) -> list[Batch]:
         by_relay[relay_id] += 1
     room = limit - by_relay.total()
     relays = Relay.objects.in_bulk()
-    places = _queue(now=now) if room > 0 else []
+    places = _queue(relays, taken=by_relay, now=now) if room > 0 else []
     chosen: list[Batch] = []
     while places and len(chosen) < room:
         place = min(places, key=lambda place: place.key(by_run))
-        batch = place.next_batch(now=now, limit=room)
-        if batch is None:
-            places.remove(place)
-            continue
-        relay = usable_relay(batch, relays=relays, taken=by_relay, now=now)
-        if relay is None:  # nor for those behind it
+        relay = usable_relay(place.relay_id, place.shares, relays=relays, taken=by_relay, now=now)
+        batch = place.next_batch(now=now, limit=room) if relay else None
+        if relay is None or batch is None:
             places.remove(place)
             continue
         place.taken += 1
@@ -134,6 +131,7 @@ class _Place:
     urgent: bool
     passed: float
     weight: int
+    shares: dict[str, int]
     #: Of its batches that wait.
     taken: int = 0
     batches: list[Batch] | None = None
@@ -145,16 +143,25 @@ class _Place:
     def next_batch(self, *, now: datetime, limit: int) -> Batch | None:
         if self.batches is None:
             own = _waiting(now=now).filter(run_id=self.run_id, relay_id=self.relay_id)
-            self.batches = list(own.select_related("run")[:limit])
+            self.batches = list(own[:limit])
         return self.batches[self.taken] if self.taken < len(self.batches) else None
 
 
-def _queue(*, now: datetime) -> list[_Place]:
-    """The places with batches that wait, the first QUEUE of them."""
+def _queue(relays: Mapping[int, Relay], *, taken: Mapping[int, int], now: datetime) -> list[_Place]:
+    """The places with batches that wait and can be sent, the first QUEUE for each relay."""
     first = ("-run__mailing__urgent", "run__passed", "run_id")
-    columns = ("run_id", "relay_id", "run__mailing__urgent", "run__passed", "run__mailing__weight")
+    columns = (
+        "run_id", "relay_id", "run__mailing__urgent", "run__passed", "run__mailing__weight",
+        "run__shares",
+    )  # fmt: skip
     waiting = _waiting(now=now).order_by(*first).values_list(*columns).distinct()
-    return [_Place(*row) for row in waiting[:QUEUE]]
+    places = []
+    for relay in relays.values():
+        here = waiting.filter(relay_id=relay.pk)
+        if relay.is_paused(now=now) or taken.get(relay.pk, 0) >= relay.places:
+            here = here.exclude(run__shares={})  # only those who have another relay
+        places += [_Place(*row) for row in here[:QUEUE]]
+    return places
 
 
 def _waiting(*, now: datetime) -> QuerySet[Batch]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from mailer.models import Batch, Mailing, Relay, Run
+from mailer.models import Mailing, Relay, Run
 
 
 def freeze_shares(mailing: Mailing) -> dict[str, int]:
@@ -33,19 +33,25 @@ def split_by_share(run: Run, *, count: int) -> Iterator[tuple[int, int]]:
 
 
 def usable_relay(
-    batch: Batch, *, relays: Mapping[int, Relay], taken: Mapping[int, int], now: datetime
+    relay_id: int,
+    shares: Mapping[str, int],
+    *,
+    relays: Mapping[int, Relay],
+    taken: Mapping[int, int],
+    now: datetime,
 ) -> Relay | None:
-    """The relay that a waiting batch can leave through now: its own, or while that is paused
-    another of its run's, the one with the largest share first. None when all are paused or full.
+    """The relay that mail waiting for one can leave through now: that, or while it is paused, or
+    being found out about, another of its run's, the one with the largest share first. None when all
+    are paused or full.
     """
 
     def has_room(relay: Relay) -> bool:
         return taken.get(relay.pk, 0) < relay.places
 
-    own = relays[batch.relay_id]
-    if not own.is_paused(now=now):
+    own = relays[relay_id]
+    if not own.is_paused(now=now) and (has_room(own) or not own.failures_in_a_row):
         return own if has_room(own) else None
-    others = sorted(batch.run.shares.items(), key=lambda item: (-item[1], int(item[0])))
+    others = sorted(shares.items(), key=lambda item: (-item[1], int(item[0])))
     for key, _share in others:
         other = relays.get(int(key))
         if other and not other.is_paused(now=now) and not other.waits(now=now) and has_room(other):

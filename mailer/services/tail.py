@@ -47,12 +47,15 @@ def move_to_tail(
     with connection.cursor() as cursor:
         cursor.execute(_RENUMBER[connection.vendor], [first, json.dumps(list(ids))])
     if like is not None:
+        # Staff may have deleted it since the batch was read; nobody does before this is committed.
+        limits = DomainLimit.objects.select_for_update(no_key=True)
+        limit = limits.filter(pk=like.domain_limit_id).first() if like.domain_limit_id else None
         batches = cut(
             run,
             first_seq=first,
             count=len(ids),
             relay_id=like.relay_id,
-            limit=like.domain_limit,
+            limit=limit,
             now=now,
         )
     else:

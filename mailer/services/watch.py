@@ -7,8 +7,11 @@ from datetime import datetime
 from django.conf import settings
 from django.db import Error
 
+from mailer.models import Batch
+
 from .claiming import Claim, is_sending
 from .fairness import must_yield, note_progress
+from .limits import rates_of
 
 #: How often it looks into the database.
 LOOK_SECONDS = 1.0
@@ -28,6 +31,7 @@ class Watch:
         self._look_at = self._begun + LOOK_SECONDS
         self._attempted = self._told = 0
         self._yields = False
+        self._rates = rates_of(claim.batch, now=clock())
 
     def note_window(self, messages: int, *, seconds: float) -> None:
         """Count what was attempted."""
@@ -43,7 +47,7 @@ class Watch:
             return False
         self._look_at = now + LOOK_SECONDS
         try:
-            self._yields = self._must_yield(now)
+            self._yields = self._must_yield(now) or self._rates_changed()
             return self._yields or not is_sending(self._claim.batch.run_id)
         except Error:
             return True  # nothing can be written down now: stop before the next message
@@ -52,6 +56,11 @@ class Watch:
         """Tell how far the run has come."""
         attempted, self._told = self._attempted - self._told, self._attempted
         note_progress(self._claim.batch, messages=attempted)
+
+    def _rates_changed(self) -> bool:
+        """Whether staff have changed how fast the batch may go: whoever takes it up then knows."""
+        batch = Batch.objects.select_related("relay").get(pk=self._claim.batch.pk)
+        return rates_of(batch, now=self._clock()) != self._rates
 
     def _must_yield(self, now: float) -> bool:
         if now < self._begun + YIELDS_AFTER or not self._attempted:

@@ -114,3 +114,47 @@ def test_a_relay_that_a_mailing_falls_back_on_is_kept(admin: Client, world: Worl
     MailingRelay.objects.create(mailing=world.mailing, relay=other)
     admin.post(page("relay", "delete", other), {"post": "yes"})
     assert Relay.objects.filter(pk=other.pk).exists()
+
+
+def test_a_run_says_nothing_of_a_relay_that_its_mail_does_not_wait_for(
+    admin: Client, world: World
+) -> None:
+    until = timezone.now() + timedelta(minutes=20)
+    spare = factories.make_relay(name="Spare", waits_until=until, waits_for="hour")
+    run = factories.make_run(recipients=2)
+    Run.objects.filter(pk=run.pk).update(shares={str(run.relay_id): 1, str(spare.pk): 0})
+    assert "Waiting for" not in shown(admin, "run", "live", run)
+    Batch.objects.filter(run=run).update(relay=spare)
+    assert "Waiting for the hourly limit of “Spare”" in shown(admin, "run", "live", run)
+
+
+def test_saving_a_relay_leaves_what_workers_wrote_meanwhile(
+    admin: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, until = page("relay", "change", world.relay), timezone.now() + timedelta(hours=1)
+    save = Relay.save
+
+    def save_late(relay: Relay, **options: object) -> None:
+        Relay.objects.update(paused_until=until, used={"hour": [[1, 5]]}, failures_in_a_row=2)
+        save(relay, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Relay, "save", save_late)
+    assert admin.post(url, form_data(admin, url) | {"name": "Other"}).status_code == 302
+    relay = Relay.objects.get(pk=world.relay.pk)
+    assert (relay.name, relay.paused_until, relay.failures_in_a_row) == ("Other", until, 2)
+    assert relay.used == {"hour": [[1, 5]]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"warm_up_from": "9999-12-31", "warm_up_full": "100"}, "warm_up_from"),
+        ({"rate_per_second": "1e308"}, "rate_per_second"),
+    ],
+)
+def test_odd_limits_are_refused(
+    admin: Client, world: World, changes: dict[str, str], field: str
+) -> None:
+    url = page("relay", "change", world.relay)
+    answer = admin.post(url, form_data(admin, url) | changes)
+    assert set(answer.context["adminform"].form.errors) == {field}

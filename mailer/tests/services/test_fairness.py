@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from pytest_django import Settings
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from mailer.models import Batch, Mailing, Relay, Run
 from mailer.services import claiming, ringing
@@ -147,3 +147,15 @@ def test_urgent_mail_is_made_room_for_and_makes_none() -> None:
     note_progress(urgent, messages=200)
     assert must_yield(usual, per_second=10, now=NOW)
     assert not must_yield(urgent, per_second=10, now=NOW)
+
+
+def test_many_who_wait_for_a_paused_relay_keep_nobody_else_from_being_rung(
+    monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    monkeypatch.setattr(ringing, "QUEUE", 5)
+    paused = make_relay(paused_until=NOW + timedelta(hours=1))
+    for _ in range(10):
+        make_run(recipients=1, relay=paused, urgent=True)
+    other = make_run(recipients=1)
+    with django_assert_max_num_queries(20):
+        assert ring() == [other]

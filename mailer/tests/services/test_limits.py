@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from mailer.engine.sender import Outcome
 from mailer.models import Batch, DomainLimit, Relay
-from mailer.services import control, ringing, sending
-from mailer.services.limits import Later, Turn, give_back, limits_of, take_turn
+from mailer.services import control, ringing, sending, watch
+from mailer.services.limits import Later, Turn, give_back, limits_of, take_turn, warm_up_days
 from mailer.services.turns import LEAD, Turns
 from mailer.states import RunState
 from mailer.tests.factories import (
@@ -136,7 +137,7 @@ def test_warming_up_lets_more_through_each_day_until_it_is_through() -> None:
         [limit.messages for limit in limits_of(relay, now=NOW + timedelta(days=day - 1))]
         for day in range(8)
     ]
-    assert allowed == [[50], [50], [100], [200], [400], [800], [], []]
+    assert allowed == [[], [50], [100], [200], [400], [800], [], []]
 
 
 def test_a_warm_up_beside_a_limit_a_day_is_the_lower_of_the_two() -> None:
@@ -227,3 +228,66 @@ def test_a_turn_is_got_ready_before_it_begins(monkeypatch: pytest.MonkeyPatch) -
     assert now == before.end - LEAD
     turns.begin(lambda: True)
     assert now == before.end
+
+
+def test_a_warm_up_that_takes_years_ends_when_it_is_full() -> None:
+    relay = make_relay(
+        warm_up_from=NOW.date(), warm_up_first=50, warm_up_factor=1.01, warm_up_full=1_000_000
+    )
+    assert warm_up_days(relay) == 996
+    last, over = (NOW + timedelta(days=days) for days in (995, 996))
+    assert limits_of(relay, now=last)[0].messages < 1_000_000
+    assert limits_of(relay, now=over) == []
+
+
+def test_what_is_given_back_ends_the_wait_of_others() -> None:
+    batch = make_batch(rate_per_day=10)
+    turn = take_turn(batch, messages=10, now=NOW)
+    assert isinstance(turn, Turn)
+    assert isinstance(take_turn(batch, messages=5, now=NOW), Later)
+    give_back(batch, turn, messages=8, now=NOW)
+    assert Relay.objects.get(pk=batch.relay_id).waits_until is None
+    again = take_turn(batch, messages=20, now=NOW)
+    assert isinstance(again, Turn)
+    assert again.messages == 8
+
+
+def test_a_limit_that_is_deleted_while_it_is_used_loses_nothing(engine: Engine) -> None:
+    limit = DomainLimit.objects.create(name="Big", domains="big.example", per_minute=100)
+    people = make_list()
+    for number in range(20):
+        subscribe(make_recipient(f"p{number}@big.example"), people)
+    run = make_run(lists=[people])
+
+    def delete(message: Any) -> Outcome:
+        if message.seq == 5:
+            limit.delete()
+            control.pause_run(run.pk, by=None, now=NOW)
+        return Outcome.SENT
+
+    engine.script = delete
+    work(NOW)
+    control.resume_run(run.pk, by=None, now=NOW)
+    work(NOW)
+    check_invariants(run, taken=engine.taken)
+    assert run.sent == 20
+
+
+def test_a_limit_that_is_set_meanwhile_holds_from_then_on(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0)
+    run = make_run(recipients=30)
+
+    def limit(message: Any) -> Outcome:
+        if message.seq == 5:
+            Relay.objects.update(rate_per_hour=10)
+        return Outcome.SENT
+
+    engine.script = limit
+    work(NOW)
+    assert len(engine.taken) == 5
+    work(NOW)
+    work(NOW)
+    assert len(engine.taken) == 15
+    check_invariants(run, taken=engine.taken)

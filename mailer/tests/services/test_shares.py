@@ -101,6 +101,17 @@ def test_a_batch_that_changed_its_relay_is_not_claimed_for_the_old_one() -> None
     assert claim.batch.relay == second
 
 
+def test_while_a_relay_is_being_found_out_about_the_rest_leaves_through_the_other() -> None:
+    mailing, (first, second) = two_relays(share=1, further=0)
+    run = make_run(mailing=mailing)
+    Relay.objects.filter(pk=first.pk).update(
+        paused_until=NOW - timedelta(seconds=1), failures_in_a_row=3
+    )
+    bells = ringing.take_bells(now=NOW, processes=2)
+    through = [run.batches.get(pk=bell.pk).relay_id for bell in bells]
+    assert through == [first.pk, second.pk, second.pk, second.pk]
+
+
 def test_after_trouble_one_message_goes_first(engine: Engine) -> None:
     relay = make_relay()
     run = make_run(recipients=90, relay=relay)
