@@ -25,11 +25,10 @@ LIMITS = {
 def relays_in_words(run: Run, *, now: datetime) -> list[str]:
     """Which of the relays that its mail waits for take nothing now, why, and until when."""
     ready = Batch.objects.filter(run=run, state=BatchState.READY).order_by()
-    keys: set[int | None] = set(ready.values_list("relay_id", flat=True).distinct()) or {
-        run.relay_id
-    }
+    keys = list(ready.values_list("relay_id", flat=True).distinct())
     words = []
-    for relay in Relay.objects.filter(pk__in=keys).order_by("pk"):
+    # With nothing ready, what was put off waits for the run's own.
+    for relay in Relay.objects.filter(pk__in=keys or [run.relay_id or 0]).order_by("pk"):
         if relay.is_paused(now=now):
             words.append(_paused(relay, now=now))
         elif relay.waits(now=now):
