@@ -17,25 +17,24 @@ from .tail import make_batches
 
 # What a message may say about a recipient: the attributes, with the fixed fields on top.
 _VARIABLES = {
-    "postgresql": "r.attributes || jsonb_build_object('name', r.name, 'address', r.address, "
-    "'language', r.language, 'time_zone', r.time_zone)",
+    "postgresql": "r.attributes || jsonb_object('{name,address,language,time_zone}', "
+    "ARRAY[r.name, r.address, r.language, r.time_zone])",
     "sqlite": "json_patch(r.attributes, json_object('name', r.name, 'address', r.address, "
     "'language', r.language, 'time_zone', r.time_zone))",
 }
-# The run, the address's key, something random: see Delivery.uuid.
+# The run, the address's key, something random: see Delivery.uuid. random() is below 1, and begins
+# anywhere in each connection; gen_random_uuid() asks the system for every row.
 _UUID = {
     "postgresql": "(lpad(to_hex(%(run)s::bigint), 10, '0') || "
     "encode(substr(r.address_key, 1, 6), 'hex') || "
-    "substr(replace(gen_random_uuid()::text, '-', ''), 1, 10))::uuid",
+    "lpad(to_hex(trunc(random() * 1099511627776)::bigint), 10, '0'))::uuid",
     "sqlite": "lower(printf('%%010x', %(run)s) || hex(substr(r.address_key, 1, 6)) || "
     "hex(randomblob(5)))",
 }
 
-# Everybody who is on one of the run's lists, and how; one walk over the subscriptions.
-_ON_LISTS = """
-SELECT s.recipient_id, MAX(CASE WHEN s.state = %(subscribed)s THEN 1 ELSE 0 END) AS subscribed,
-    MAX(CASE WHEN s.state = %(unconfirmed)s THEN 1 ELSE 0 END) AS unconfirmed
-FROM mailer_subscription s WHERE s.list_id IN ({lists}) GROUP BY s.recipient_id
+# By the recipient's id, the order in which everything else is read: merged, and nothing to sort.
+_SUPPRESSED = """
+SELECT z.id FROM mailer_suppression x JOIN mailer_recipient z ON z.address_key = x.address_key
 """
 
 _INSERT = f"""
@@ -43,18 +42,23 @@ INSERT INTO mailer_delivery (run_id, seq, uuid, recipient_id, address, address_k
     variables, state, attempts, enhanced_status, reply)
 SELECT %(run)s, ROW_NUMBER() OVER (ORDER BY r.id), {{uuid}}, r.id, r.address, r.address_key,
     r.domain, {{variables}}, 'pending', 0, '', ''
-FROM ({_ON_LISTS}) o JOIN mailer_recipient r ON r.id = o.recipient_id
-LEFT JOIN mailer_suppression x ON x.address_key = r.address_key
-WHERE o.subscribed = 1 AND x.id IS NULL
+FROM (SELECT DISTINCT s.recipient_id FROM mailer_subscription s
+    WHERE s.list_id IN ({{lists}}) AND s.state = %(subscribed)s) o
+JOIN mailer_recipient r ON r.id = o.recipient_id
+WHERE NOT EXISTS (SELECT 1 FROM ({_SUPPRESSED}) g WHERE g.id = r.id)
 """  # noqa: S608  # no value but keys is formatted in
 
+# Everybody who is on one of the run's lists, and how; one walk over the subscriptions.
 _LEFT_OUT = f"""
-SELECT CASE WHEN x.id IS NOT NULL THEN 'suppressed'
+SELECT CASE WHEN g.id IS NOT NULL THEN 'suppressed'
             WHEN o.unconfirmed = 1 THEN 'unconfirmed'
             ELSE 'unsubscribed' END AS reason, COUNT(*)
-FROM ({_ON_LISTS}) o JOIN mailer_recipient r ON r.id = o.recipient_id
-LEFT JOIN mailer_suppression x ON x.address_key = r.address_key
-WHERE x.id IS NOT NULL OR o.subscribed = 0
+FROM (SELECT s.recipient_id,
+    MAX(CASE WHEN s.state = %(subscribed)s THEN 1 ELSE 0 END) AS subscribed,
+    MAX(CASE WHEN s.state = %(unconfirmed)s THEN 1 ELSE 0 END) AS unconfirmed
+    FROM mailer_subscription s WHERE s.list_id IN ({{lists}}) GROUP BY s.recipient_id) o
+LEFT JOIN ({_SUPPRESSED}) g ON g.id = o.recipient_id
+WHERE g.id IS NOT NULL OR o.subscribed = 0
 GROUP BY 1
 """  # noqa: S608
 
