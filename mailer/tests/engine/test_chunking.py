@@ -242,7 +242,9 @@ def test_a_first_chunk_that_goes_wrong_harms_nobody(serve: Serve, answer: bytes)
 
 
 def test_a_relay_whose_chunking_is_a_lie_is_shown_one_header(serve: Serve) -> None:
-    server = serve({"ehlo": CHUNKING}, speaks_bdat=False)
+    # Both replies at once: one that pauses between them looks as if it had taken the chunk.
+    answers = {"ehlo": CHUNKING, "bdat": b"", "other": b"250 2.0.0 ok\r\n500 5.5.2 not known"}
+    server = serve(answers, speaks_bdat=False)
     text = [outgoing(n, variables={"name": "x\nRCPT TO:<victim@example.net>\n"}) for n in (1, 2, 3)]
     results = send(sender_to(relay_to(server)), text)
     check(server, results)
