@@ -564,6 +564,23 @@ def test_many_open_tags_are_looked_through_once(tag: str) -> None:
     assert process_time() - begun < 10  # it took minutes
 
 
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("\n" + ("{{ a" + "|e" * 300 + " }}") * 10, "nested too deeply"),
+        ("\n" + "{% if a %}" * 101 + "x" + "{% endif %}" * 101, "nested too deeply"),
+        ("{{ a|e }}" * 20_000, "more than 20,000 values, texts and tags"),
+        ("\n" + ("{{ a" + "|e" * 90 + " }}") * 200, "more than 8 filters in a row"),
+    ],
+)
+def test_what_would_take_long_to_check_is_refused_at_once(source: str, reason: str) -> None:
+    begun = process_time()
+    problem = check_template(source, html=True)[0]
+    assert problem.reason == reason
+    assert problem.line == (2 if source.startswith("\n") else 1)
+    assert process_time() - begun < 3
+
+
 def test_what_filters_make_longer_is_counted() -> None:
     with pytest.raises(TemplateProblem, match="longer than"):
         render("{{ x|urlencode|urlencode|urlencode|urlencode }}" * 20, x="😀" * 15_000)
