@@ -47,6 +47,8 @@ class MessageAdmin(
                     "html",
                     "text",
                     "opened",
+                    "opened_name",
+                    "opened_language",
                 )
             },
         ),

@@ -12,7 +12,13 @@ from admin_ext.components.times import exact_time
 from mailer.addresses import normalize_address
 from mailer.models import Message, MessageVersion
 from mailer.names import validate_name
-from mailer.services.writing import CONTENT_FIELDS, Finding, check_message, newer_version
+from mailer.services.writing import (
+    CONTENT_FIELDS,
+    Finding,
+    check_message,
+    is_renamed,
+    newer_version,
+)
 
 one_line = RegexValidator(r"^[^\r\n]*$", gettext_lazy("Write it on one line."))
 
@@ -69,8 +75,10 @@ class MessageForm(forms.ModelForm[Message]):
         widget=forms.Textarea(attrs={"class": "source", "rows": 12}),
         help_text=gettext_lazy("Empty: it is made from the HTML."),
     )
-    # The version that the page was opened on: what came after it is not overwritten unseen.
+    # What the page was opened on: what came after it is not overwritten unseen.
     opened = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    opened_name = forms.CharField(required=False, strip=False, widget=forms.HiddenInput)
+    opened_language = forms.CharField(required=False, strip=False, widget=forms.HiddenInput)
 
     class Meta:
         model = Message
@@ -80,6 +88,9 @@ class MessageForm(forms.ModelForm[Message]):
         super().__init__(*args, **kwargs)
         self.warnings: list[str] = []
         current = self.instance.current if self.instance.pk else None
+        if self.instance.pk:
+            self.initial["opened_name"] = self.instance.name
+            self.initial["opened_language"] = self.instance.language
         if current is not None:
             stored = {name: getattr(current, name) for name in CONTENT_FIELDS}
             self.initial = {**self.initial, **stored, "opened": current.number}
@@ -100,6 +111,12 @@ class MessageForm(forms.ModelForm[Message]):
         )
         if theirs is not None:
             self.add_error(None, _who_was_first(theirs))
+        elif self.instance.pk and is_renamed(
+            self.instance,
+            name=values.get("opened_name", ""),
+            language=values.get("opened_language", ""),
+        ):
+            self.add_error(None, _somebody_was_first(self.instance))
         return values
 
     @property
@@ -117,6 +134,13 @@ def _who_was_first(theirs: MessageVersion) -> str:
         "who": theirs.created_by or _("somebody"),
         "when": exact_time(theirs.created_at),
     }
+
+
+def _somebody_was_first(message: Message) -> str:
+    return _(
+        "The name or language of “%(message)s” was changed after this page was opened. Nothing was"
+        " saved. What you wrote is below; open the message anew to see what it holds now."
+    ) % {"message": message}
 
 
 def _line_and_reason(found: Finding) -> str:

@@ -19,7 +19,7 @@ from mailer.engine.environment import (
 )
 from mailer.engine.stencil import Stencil, make_stencil
 from mailer.engine.template_check import Problem, check_template, placeholders
-from mailer.engine.text_part import text_from_html, text_template
+from mailer.engine.text_part import NoTextError, text_from_html, text_template
 from mailer.engine.values import PlainDataError, plain_values
 
 __all__ = [
@@ -103,7 +103,7 @@ class Renderer:
             self._environment.finalizer = self._count
         self._html = bool(content.html.strip())
         # Made once from the template where that is exact; converting each message costs 10 ms.
-        text = content.text if content.text.strip() else text_template(content.html)
+        text = content.text if content.text.strip() else _text_template(content.html)
         self._text = text is not None
         for name, source in (("subject", content.subject), ("html", content.html), ("text", text)):
             if source is not None:
@@ -123,7 +123,7 @@ class Renderer:
     def _render_all(self, values: dict[str, object]) -> Rendered:
         subject = _one_line(self._render("subject", values))
         html = self._render("html", values) if self._html else ""
-        text = self._render("text", values) if self._text else text_from_html(html)
+        text = self._render("text", values) if self._text else _text_of(html)
         return Rendered(subject, html, text)
 
     def write(self, variables: Mapping[str, object]) -> Written:
@@ -182,6 +182,7 @@ class Renderer:
 
 # The ending decides about escaping.
 _NAMES: Mapping[Part, str] = {"subject": "subject.txt", "html": "message.html", "text": "text.txt"}
+_NO_TEXT = "no text can be made of this HTML: write the plain text too"
 _PLAIN, _ESCAPED = "values.txt", "values.html"
 
 
@@ -190,6 +191,23 @@ def _plain(variables: Mapping[str, object]) -> dict[str, object]:
         return plain_values(variables)
     except PlainDataError as error:
         raise TemplateProblem("values", None, str(error)) from error
+
+
+def _text_template(html: str) -> str | None:
+    try:
+        return text_template(html)
+    except NoTextError as error:
+        raise TemplateProblem("text", None, _NO_TEXT) from error
+
+
+def _text_of(html: str) -> str:
+    try:
+        text = text_from_html(html)
+    except NoTextError as error:
+        raise TemplateProblem("text", None, _NO_TEXT) from error
+    if len(text) > OUTPUT_LIMITS["text"]:
+        raise TemplateProblem("text", None, _too_long("text"))
+    return text
 
 
 def _may_grow(source: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import jinja2
@@ -20,6 +21,8 @@ TESTS = frozenset(
 )
 SOURCE_LIMIT = 500_000  # characters of one part
 CHAIN_LIMIT = 8  # filters on one value: each may make its text longer
+DEPTH_LIMIT = 100  # nodes within nodes; an honest message has some 15
+NODE_LIMIT = 20_000  # of one part: each is looked at several times
 CONSTANT_LIMIT = 1_000  # characters of a text written in an expression
 LOOP_TEXT_LIMIT = 10_000  # characters repeated by a loop: thousands of rounds must stay in memory
 
@@ -69,6 +72,8 @@ def check_template(source: str, *, html: bool) -> list[Problem]:
         return [Problem(1, f"longer than {SOURCE_LIMIT:,} characters")]
     try:
         tree = _parser.parse(source)
+        if problem := _too_much(tree):
+            return [problem]
         problems = [*_forbidden(tree), *_long_loops(tree)]
     except jinja2.TemplateSyntaxError as error:
         return [_in_plain_words(error, source)]
@@ -107,6 +112,21 @@ def split_template(source: str) -> Iterator[tuple[Literal["data", "output", "blo
                 yield kind, piece, begun
 
 
+def _too_much(tree: nodes.Template) -> Problem | None:
+    """Whether looking closer would take long; found without recursion, and at once."""
+    seen = 0
+    open_nodes: list[tuple[nodes.Node, int]] = [(tree, 0)]
+    while open_nodes:
+        node, depth = open_nodes.pop()
+        seen += 1
+        if seen > NODE_LIMIT:
+            return Problem(1, f"more than {NODE_LIMIT:,} values, texts and tags")
+        if depth > DEPTH_LIMIT:
+            return Problem(node.lineno or 1, "nested too deeply")
+        open_nodes += [(child, depth + 1) for child in node.iter_child_nodes()]
+    return None
+
+
 def _forbidden(tree: nodes.Template) -> Iterator[Problem]:
     for node in tree.find_all(nodes.Node):
         name, line = type(node).__name__, node.lineno or 1
@@ -139,7 +159,8 @@ def _not_available(name: str) -> str:
 
 
 def _filters_in(node: nodes.Filter) -> int:
-    return 1 + sum(1 for _ in node.find_all(nodes.Filter))
+    """How many, counted to one more than CHAIN_LIMIT."""
+    return 1 + sum(1 for _ in islice(node.find_all(nodes.Filter), CHAIN_LIMIT))
 
 
 def _is_private(node: nodes.Getattr | nodes.Name) -> bool:

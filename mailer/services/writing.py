@@ -51,6 +51,12 @@ def newer_version(message: Message, *, than: int | None) -> MessageVersion | Non
     return current if current and current.number != than else None
 
 
+def is_renamed(message: Message, *, name: str, language: str) -> bool:
+    """Whether the stored message is called or written in something else; neither has versions."""
+    stored = Message.objects.filter(pk=message.pk, name=name, language=language)
+    return not stored.exists()
+
+
 @transaction.atomic
 def save_version(
     message: Message,

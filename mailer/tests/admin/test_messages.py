@@ -83,6 +83,33 @@ def test_of_two_who_change_a_message_the_second_is_told_who_was_first(
     assert [v.subject for v in message.versions.all()] == ["Both", "Hers", "Hello {{ name }}"]
 
 
+@pytest.mark.parametrize(("field", "theirs"), [("name", "Hers"), ("language", "de")])
+def test_a_changed_name_or_language_is_not_overwritten_either(
+    admin: Client, field: str, theirs: str
+) -> None:
+    admin.post(page("message", "add"), CONTENT)
+    message = Message.objects.get()
+    url = page("message", "change", message)
+    opened = form_data(admin, url)
+    admin.post(url, {**form_data(admin, url), field: theirs})
+    (told,) = _errors(admin.post(url, {**opened, "subject": "His"}))["__all__"]
+    assert "was changed after this page was opened. Nothing was saved." in told
+    message.refresh_from_db()
+    assert getattr(message, field) == theirs
+    assert message.versions.count() == 1
+
+
+def test_html_without_a_text_is_said_at_the_text(
+    admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(*_: object) -> str:
+        raise OverflowError
+
+    monkeypatch.setattr("mailer.engine.text_part.get_text", stumble)
+    answer = admin.post(page("message", "add"), CONTENT)
+    assert "no text can be made of this HTML" in _errors(answer)["text"][0]
+
+
 @pytest.mark.parametrize(
     ("field", "text", "words"),
     [

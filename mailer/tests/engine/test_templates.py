@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailer.engine.environment import bare_environment
+from mailer.engine import text_part
+from mailer.engine.environment import OUTPUT_LIMITS, bare_environment
 from mailer.engine.preflight import render_bounded
 from mailer.engine.render import (
     Content,
@@ -23,7 +24,7 @@ from mailer.engine.render import (
     placeholders,
 )
 from mailer.engine.template_check import FILTERS, TESTS, Problem
-from mailer.engine.text_part import text_template
+from mailer.engine.text_part import text_from_html, text_template
 
 
 def render(text: str, **variables: object) -> str:
@@ -366,12 +367,13 @@ def test_html_only_gets_a_text_part() -> None:
     html = (
         '<h1>News</h1><p>Dear {{ name|default("a < b") }},</p>'
         "{% if vip %}<p>As a VIP</p>{% endif %}"
-        '<ul>{% for i in items %}<li>{{ i }}</li>{% endfor %}</ul><a href="{{ url }}">Leave</a>'
+        "<ul><li>{% for i in items %}{{ i }} {% endfor %}</li></ul>"
+        '<a href="{{ url }}">Leave</a>'
     )
     assert text_template(html) is not None
     variables = {"name": "<A&B>", "vip": True, "items": ["x", "y"], "url": "https://x/u?a=1&b=2"}
     text = compile_content(Content("s", html, "")).render(variables).text
-    for part in ("News", "Dear <A&B>,", "As a VIP", "* x", "* y", "[Leave](https://x/u?a=1&b=2)"):
+    for part in ("News", "Dear <A&B>,", "As a VIP", "* x y", "[Leave](https://x/u?a=1&b=2)"):
         assert part in text
     assert "&lt;" not in text
     without = compile_content(Content("s", html, "")).render({**variables, "vip": False}).text
@@ -399,6 +401,7 @@ def test_a_text_part_has_the_alt_texts_of_images(html: str, text: str) -> None:
     "html",
     [
         "<table>{% for i in items %}<tr><td>{{ i }}</td></tr>{% endfor %}</table>",
+        "<ul>{% for i in items %}<li>{{ i }}</li>{% endfor %}</ul>",
         "<p>&#123;&#123; items &#125;&#125;</p>{{ name }}",
         "<p {% if vip %}class=x{% endif %}>{% for i in items %}{{ i }}{% endfor %}</p>",
     ],
@@ -412,6 +415,64 @@ def test_html_whose_text_is_made_for_each_message(html: str) -> None:
     )
     assert "{%" not in text
     assert ("one" in text and "two" in text) or "{{ items }}" in text
+
+
+def test_the_text_of_a_looped_list_has_no_lines_of_the_loop() -> None:
+    html = "<p>Hi</p><ul>{% for i in items %}<li>{{ i }}</li>{% endfor %}</ul>"
+    text = compile_content(Content("s", html, "")).render({"items": ["one", "two"]}).text
+    assert text == text_from_html("<p>Hi</p><ul><li>one</li><li>two</li></ul>")
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        f'<p style="padding-left:{"9" * 400}em">x</p>',
+        '<ol><li value="²">x</li></ol>',
+        f'<p style="{"style:" * 2000}">x</p>',
+        '<p align="style" valign="²" style="margin-top:99999em">x</p>',
+    ],
+)
+def test_no_attribute_stands_in_the_way_of_a_text(html: str) -> None:
+    for loop in ("", "<table>{% for i in '1' %}<tr></tr>{% endfor %}</table>"):
+        text = compile_content(Content("s", html + loop, "")).render({}).text
+        assert text.strip() in {"x", "1. x"}
+
+
+@pytest.mark.parametrize("error", [OverflowError, ValueError, RecursionError])
+def test_html_without_a_text_is_a_problem_of_this_message(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = "<table>{% for i in '1' %}<tr></tr>{% endfor %}</table>"
+    renderer = compile_content(Content("s", loop, ""))
+
+    def stumble(*_: object) -> str:
+        raise error
+
+    monkeypatch.setattr(text_part, "get_text", stumble)
+    with pytest.raises(TemplateProblem, match="text: no text can be made"):
+        compile_content(Content("s", "<p>{{ name }}</p>", ""))
+    for make in (renderer.render, renderer.write):
+        with pytest.raises(TemplateProblem, match="text: no text can be made"):
+            make({})
+
+
+def test_a_text_is_not_much_longer_than_what_it_is_made_of() -> None:
+    row = "<tr><td>{{ x if loop.first else 'a' }}</td><td>b</td></tr>"
+    html = "<table>{% for i in y %}" + row + "{% endfor %}</table>"
+    renderer = compile_content(Content("s", html, ""))
+    text = renderer.render({"x": "x" * 60_000, "y": list(range(1900))}).text
+    assert len(text) < 80_000
+    assert text.endswith("a  b\n")
+    deep = "<div><ul>" * 80 + "<li>a" * 1000
+    assert len(text_from_html(deep)) < 100_000
+
+
+def test_a_text_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    html = "<table>{% for i in y %}<tr><td>12345</td></tr>{% endfor %}</table>"
+    renderer = compile_content(Content("s", html, ""))
+    monkeypatch.setattr("mailer.engine.render.OUTPUT_LIMITS", {**OUTPUT_LIMITS, "text": 100})
+    with pytest.raises(TemplateProblem, match="text: the result is longer than 100"):
+        renderer.render({"y": list(range(20))})
 
 
 @settings(max_examples=200, deadline=None)
@@ -501,6 +562,23 @@ def test_many_open_tags_are_looked_through_once(tag: str) -> None:
     begun = process_time()
     check_template(tag * (200_000 // len(tag)), html=True)
     assert process_time() - begun < 10  # it took minutes
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("\n" + ("{{ a" + "|e" * 300 + " }}") * 10, "nested too deeply"),
+        ("\n" + "{% if a %}" * 101 + "x" + "{% endif %}" * 101, "nested too deeply"),
+        ("{{ a|e }}" * 20_000, "more than 20,000 values, texts and tags"),
+        ("\n" + ("{{ a" + "|e" * 90 + " }}") * 200, "more than 8 filters in a row"),
+    ],
+)
+def test_what_would_take_long_to_check_is_refused_at_once(source: str, reason: str) -> None:
+    begun = process_time()
+    problem = check_template(source, html=True)[0]
+    assert problem.reason == reason
+    assert problem.line == (2 if source.startswith("\n") else 1)
+    assert process_time() - begun < 3
 
 
 def test_what_filters_make_longer_is_counted() -> None:
