@@ -147,7 +147,7 @@ def take_turn(batch: Batch, *, messages: int, now: datetime, lag: float = 0) -> 
             DomainLimit.objects.filter(pk=provider.pk).update(waits_until=until)
             return Later(until)
         messages = min(messages, room)
-    end = start + timedelta(seconds=lag + (messages * interval or length))
+    end = start + timedelta(seconds=lag + (messages * interval if interval else length))
     _write_down(relay, provider, limits, messages=messages, end=end)
     if interval:
         Relay.objects.filter(pk=relay.pk).update(reserved_until=end)

@@ -23,7 +23,9 @@ class Turns:
 
     def take(self, messages: int, may_continue: Callable[[], bool]) -> int:
         """Wait until a turn is about to begin and say how many messages it has; 0 when none is
-        near, or the wait was given up."""
+        near, the wait was given up, or there is nothing left to send."""
+        if messages < 1:
+            return 0
         turn = take_turn(self._batch, messages=messages, lag=self._lag, now=self._clock())
         while isinstance(turn, Later):
             near = (turn.until - self._clock()).total_seconds() <= PATIENCE

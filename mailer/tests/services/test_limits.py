@@ -291,3 +291,11 @@ def test_a_limit_that_is_set_meanwhile_holds_from_then_on(
     work(NOW)
     assert len(engine.taken) == 15
     check_invariants(run, taken=engine.taken)
+
+
+def test_the_end_of_a_batch_takes_no_turn() -> None:
+    batch = make_batch(rate_per_second=10, rate_per_hour=100)
+    turns = Turns(batch, clock=lambda: NOW)
+    assert turns.take(0, lambda: True) == 0
+    relay = Relay.objects.get(pk=batch.relay_id)
+    assert (relay.reserved_until, relay.used) == (None, {})
