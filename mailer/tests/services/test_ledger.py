@@ -729,7 +729,7 @@ def test_a_cancel_is_noticed_at_the_next_message_of_a_slow_window(
 
 def test_a_window_is_as_long_as_the_relay_is_fast(settings: Settings) -> None:
     settings.MAILER_WINDOW_SIZE = 100
-    batch = make_run(recipients=1).batches.get()
+    batch = make_run(recipients=1, breaker_percent=None).batches.get()
     sizes = [windows.window_size(batch, per_second=speed) for speed in (0.1, 2, 15, 5000)]
     assert sizes == [1, 10, 75, 100]
     batch.relay.rate_per_second = 4
