@@ -156,6 +156,14 @@ def test_meanings(code: int | None, enhanced: str, text: str, part: str) -> None
     assert meaning.endswith(".")
 
 
+def test_what_was_given_up_is_not_tried_again() -> None:
+    for code, status, text in ((451, "", ""), (552, "5.2.2", ""), (450, "", "greylisted")):
+        failed = meaning_of(code, status, text, state="failed")
+        assert failed.endswith(" It was given up: its run's time was over.")
+        assert "again later" not in meaning_of(code, status, text, state="cancelled")
+        assert "given up" not in meaning_of(550, "5.1.1", state="failed")
+
+
 def test_replies_are_kept_short_and_printable() -> None:
     reply = parse_reply(550, b"5.1.1 \x1b[31mred\x00\r\n\xff" + b"x" * 9000)
     assert reply.enhanced_status == "5.1.1"
