@@ -1,4 +1,7 @@
-"""Wrong settings stop the start instead of a run in the night."""
+"""What `manage.py check` says of wrong settings before a run in the night meets them.
+
+It stops neither a worker nor a web server.
+"""
 
 import inspect
 from typing import Any

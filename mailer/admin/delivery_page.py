@@ -55,7 +55,9 @@ def _attempt(row: Delivery | Attempt, *, number: int, at: Any) -> dict[str, Any]
         "at": at,
         "badge": badge_of(row.state),
         "reply": _ending(row),
-        "meaning": meaning_of(row.code, row.enhanced_status, row.reply) if row.code else "",
+        "meaning": meaning_of(row.code, row.enhanced_status, row.reply, state=row.state)
+        if row.code
+        else "",
     }
 
 

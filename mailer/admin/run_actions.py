@@ -63,7 +63,8 @@ def _retry(request: HttpRequest, run: Run, moment: datetime) -> str:
         left_out = count_retry(run.pk, problem=problem).left_out
         retried = control.retry_failed(run.pk, by=_by(request), now=timezone.now(), problem=problem)
         ring_after_commit()
-    return _retry_in_words(Retry(retried, left_out))
+        run.refresh_from_db(fields=["state"])
+    return " ".join([_retry_in_words(Retry(retried, left_out)), *_while_paused(run)])
 
 
 def _by(request: HttpRequest) -> Any:
@@ -80,7 +81,16 @@ def _what_retry_does(run: Any) -> str:
     if run.asked_problem is not None:
         only = _("Only those that failed with “%(problem)s”.")
         lines.append(only % {"problem": run.asked_problem})
-    return "\n".join([*lines, _("Nobody else gets it again.")])
+    return "\n".join([*lines, *_while_paused(run), _("Nobody else gets it again.")])
+
+
+def _while_paused(run: Run) -> list[str]:
+    """What holds up a retry where its run is paused."""
+    return (
+        [_("The run is paused: nothing is sent until you resume it.")]
+        if run.state == RunState.PAUSED
+        else []
+    )
 
 
 def _retry_in_words(retry: Retry) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.db.models import Subquery
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -21,9 +22,9 @@ from mailer.models import COUNTERS, Audit, Run
 from mailer.services.left_out import left_out_in_words
 from mailer.services.planning import run_before
 from mailer.services.reporting import failures_by_reply, next_try
-from mailer.states import RUN_FINAL, DeliveryState, RunState
+from mailer.states import RUN_FINAL, BatchState, DeliveryState, RunState
 
-from .limit_words import providers_in_words, relays_in_words, rest_in_words
+from .limit_words import clock_time, providers_in_words, relays_in_words, rest_in_words
 from .resolving import RETRY
 from .run_actions import can_retry
 from .schedule_words import moment_in_words
@@ -102,7 +103,19 @@ def _waits(run: Run, *, now: datetime) -> list[str]:
         return [_("Waits for run %(run)s, which is still going.") % {"run": earlier.pk}]
     if run.state != RunState.SENDING or run.relay is None or not (run.pending or run.deferred):
         return []
-    return [*relays_in_words(run, now=now), *providers_in_words(run, now=now)]
+    waits = [*relays_in_words(run, now=now), *providers_in_words(run, now=now)]
+    return [*_put_off(run, now=now), *waits] if run.is_single else waits
+
+
+def _put_off(run: Run, *, now: datetime) -> list[str]:
+    """Until when a single message waits whose sender the relay refuses, and what it said."""
+    why = run.audits.filter(action=Audit.Action.HOLD).order_by("-id").values("detail")[:1]
+    batches = run.batches.filter(state=BatchState.READY, not_before__gt=now)
+    found = batches.values_list("not_before", Subquery(why)).first()
+    if found is None:
+        return []
+    words = _("Refused, and tried again at %(time)s: %(why)s")
+    return [words % {"time": clock_time(found[0], now=now), "why": found[1] or "—"}]
 
 
 def _next_try(run: Run, *, now: datetime) -> str:

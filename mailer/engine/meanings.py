@@ -67,15 +67,27 @@ _GREYLISTING = "The recipient's server asks every new sender to come back later 
 MAILBOX_FULL = frozenset({"5.2.2", "4.2.2"})
 
 
-def meaning_of(code: int | None, enhanced_status: str = "", text: str = "") -> str:
-    """Say in one sentence what a reply means, from stored columns alone; no reply, no code."""
+# What became of a delivery that was refused for now.
+_THEN = {
+    "deferred": " It is tried again later.",
+    "failed": " It was given up: its run's time was over.",
+}
+
+
+def meaning_of(
+    code: int | None, enhanced_status: str = "", text: str = "", *, state: str = "deferred"
+) -> str:
+    """Say in one sentence what a reply means, from stored columns alone; no reply, no code.
+
+    A second one says what came of a refusal for now, by the delivery's state.
+    """
     if code is None:
         return "There was no reply."
     kind = code // 100
     if kind == 4 or enhanced_status in MAILBOX_FULL:
-        if sounds_like_greylisting(text):
-            return f"{_GREYLISTING} It is tried again later."
-        return f"{_sentence(code, enhanced_status)} It is tried again later."
+        greylisted = sounds_like_greylisting(text)
+        said = _GREYLISTING if greylisted else _sentence(code, enhanced_status)
+        return said + _THEN.get(state, "")
     if kind == 2:
         return _BY_CLASS[2]
     return _sentence(code, enhanced_status)

@@ -70,6 +70,8 @@ def _judge_reply(stage: Stage, reply: Reply) -> Verdict:  # noqa: PLR0911 (one a
         return _SENT  # 250 as a rule; a 252 has accepted the message too
     if kind not in (4, 5):
         return _judge_break(stage)
+    if stage is Stage.CONNECT and kind == 4:
+        return _UNTRIED_PAUSE  # nothing was asked about anybody yet
     if reply.code == 421:
         return _DEFERRED_PAUSE  # the relay is closing, whatever it was asked
     match stage:

@@ -57,6 +57,22 @@ def break_run(run: Run, tally: Tally, *, now: datetime) -> bool:
     return bool(broken)
 
 
+def first_windows(run: Run) -> int | None:
+    """How many messages a window may have while too few were tried to tell a refusal by policy: a
+    longer one would go on past that. None when it may have any number.
+
+    `run.tried` as it was last read or counted: the other workers' windows come on top.
+    """
+    if run.is_single or run.mailing.breaker_percent is None:
+        return None
+    enough = _tried_for_policy(run.mailing.breaker_after)
+    return enough if run.tried < enough else None
+
+
+def _tried_for_policy(after: int) -> int:
+    return max(POLICY_TRIED, after // POLICY_SHARE)
+
+
 def _trips(mailing: Mailing, tally: Tally) -> bool:
     return has_tripped(tally, percent=mailing.breaker_percent, after=mailing.breaker_after)
 
@@ -67,7 +83,7 @@ def _passes(tally: Tally, *, percent: float, after: int) -> bool:
 
 def _passes_by_policy(tally: Tally, *, percent: float, after: int) -> bool:
     return (
-        tally.tried >= max(POLICY_TRIED, after // POLICY_SHARE)
+        tally.tried >= _tried_for_policy(after)
         and tally.refused_by_policy >= POLICY_REFUSED
         and 100 * tally.refused_by_policy >= percent * tally.tried
     )

@@ -151,6 +151,9 @@ def _send_again(run_id: int, *, deliveries: QuerySet[Delivery], now: datetime) -
     going = Run.objects.filter(pk=run.pk, state__in=RUN_UNDER_WAY)
     if not going.update(expires_at=now + run.mailing.expires_after, **NOTHING_TRIED):
         raise NotPossible(_not_now(run.pk))  # takes all of the above back
+    # Why it was paused is in its audit; what that told staff to do, they have done.
+    words = _("Paused. Those to be tried again are waiting; resume it to send them.")
+    going.filter(state=RunState.PAUSED).update(reason=words)
     return again
 
 

@@ -76,7 +76,7 @@ def _meaning(
         return str(_WITHOUT_REPLY[DeliveryState(state)])
     words = (problem or "").split()
     enhanced = words[1] if len(words) > 1 else ""
-    return meaning_of(code, enhanced, reply or "")
+    return meaning_of(code, enhanced, reply or "", state=state)
 
 
 def _iso(moment: datetime | None) -> str | None:

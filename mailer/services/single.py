@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from mailer.addresses import Normal, hash_address, normalize_address
+from mailer.engine.headers import refuse_breaks
 from mailer.engine.values import PlainDataError, plain_values
 from mailer.exceptions import NotPossible
 from mailer.locks import Lock, share_if_free
@@ -53,12 +54,11 @@ def send_one(
     An address that must get no mail is not an error, as the caller could do nothing about it: the
     delivery is skipped, with the problem "suppressed". Who has only unsubscribed still gets it.
 
-    Raises NotPossible, having changed nothing: the address is none; the message has no content, or
-    cannot be rendered for anybody; a value is no plain data or too large; there is no relay; the
-    key was used for another address. Raises ValueError for a key that is empty or too long.
+    Raises NotPossible, having changed nothing: the address or the key is none; the message has no
+    content, or cannot be rendered for anybody; a value is no plain data or too large, or the name
+    has a line break; there is no relay; the key was used for another address.
     """
-    if not 0 < len(idempotency_key) <= LONGEST_KEY:
-        raise ValueError(f"an idempotency key has 1 to {LONGEST_KEY} characters")
+    _check_key(idempotency_key)
     now = now or timezone.now()
     normal = _normalize(address)
     mailing = single_mailing(message)
@@ -83,7 +83,23 @@ def send_one(
     return _fill(run, normal, recipient=recipient, values=values, now=now)
 
 
-def _normalize(address: str) -> Normal:
+def _check_key(key: object) -> None:
+    if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY:
+        words = _("An idempotency key is text of 1 to %(n)s characters.")
+        raise NotPossible(words % {"n": LONGEST_KEY})
+    if not _is_storable(key):
+        words = _("The idempotency key holds a NUL character or half a surrogate pair.")
+        raise NotPossible(words)
+
+
+def _is_storable(text: str) -> bool:
+    """Whether a database keeps it: PostgreSQL takes no NUL, and UTF-8 has no lone surrogates."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _normalize(address: object) -> Normal:
+    if not isinstance(address, str) or not _is_storable(address):
+        raise NotPossible(_("%(address).100a is not an e-mail address.") % {"address": address})
     try:
         return normalize_address(address)
     except ValueError as error:
@@ -103,6 +119,11 @@ def _check_values(values: dict[str, object]) -> dict[str, object]:
         raise NotPossible(words % {"problem": problem}) from None
     if "\\u0000" in json.dumps(values).replace("\\\\", ""):  # PostgreSQL refuses it
         raise NotPossible(_("The message cannot be filled in: a value holds a NUL character."))
+    try:
+        refuse_breaks("To", str(values.get("name", "")))
+    except ValueError:
+        words = _("The message cannot be filled in: the name holds a line break.")
+        raise NotPossible(words) from None
     return values
 
 

@@ -30,8 +30,8 @@ def sweep(run_id: int, *, to: DeliveryState, now: datetime, problem: str | None 
         (DeliveryState.PENDING, to): _move(
             waiting.exclude(held) if held else waiting, to=to, now=now, problem=problem
         ),
-        # Its last reply stays.
-        (DeliveryState.DEFERRED, to): _move(deferred, to=to, now=now, problem=None),
+        # Its last reply stays, and when it came.
+        (DeliveryState.DEFERRED, to): deferred.update(state=to, retry_at=None),
     }
     count_moves(run_id, moved)
     settle_run(run_id, now=now)

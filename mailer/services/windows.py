@@ -18,7 +18,7 @@ from mailer.engine.sender import Outgoing, Result
 from mailer.models import Batch, Delivery
 from mailer.states import DeliveryState, RunState
 
-from .breaker import break_run
+from .breaker import break_run, first_windows
 from .claiming import Claim, advance_mark, close_batch, is_sending, renew_lease
 from .left_out import with_reason
 from .progress import count_outcomes, settle_run
@@ -108,16 +108,19 @@ def _count(claim: Claim, recorded: Recorded, *, now: datetime) -> bool:
     transaction.on_commit(lambda: claim.outcomes.update(outcomes))
     if tally is None:
         return True  # nobody has looked at the run but advance_mark
+    run.tried = tally.tried
     return tally.state == RunState.SENDING and not break_run(run, tally, now=now)
 
 
 def window_size(batch: Batch, *, per_second: float | None = None) -> int:
     """Messages in one window: what goes out in WINDOW_SECONDS at this speed, within limits.
 
-    Nobody looks at unsubscribes or writes down outcomes in the middle of a window.
+    Nobody looks at unsubscribes, writes down outcomes or counts refusals in the middle of a window.
     """
     speeds = [speed for speed in (per_second, batch.relay.rate_per_second) if speed]
     limits = [int(speed * WINDOW_SECONDS) for speed in speeds]
+    if early := first_windows(batch.run):
+        limits.append(early)
     return max(1, min([settings.MAILER_WINDOW_SIZE, *limits]))
 
 

@@ -174,6 +174,18 @@ def test_retry_sends_all_that_failed_again_and_says_how_many(admin: Client, worl
     assert (world.run.failed, world.run.pending) == (0, 2)
 
 
+def test_retry_in_a_paused_run_sends_once_it_is_resumed(admin: Client, world: World) -> None:
+    Run.objects.update(state="paused", reason="Paused by itself. Look at why below.")
+    url = page("run", "do_retry", world.run)
+    paused = "The run is paused: nothing is sent until you resume it."
+    assert paused in admin.get(url).content.decode()
+    assert said(confirm(admin, url)) == [f"2 failed deliveries are sent again. {paused}"]
+    world.run.refresh_from_db()
+    assert world.run.reason == (
+        "Paused. Those to be tried again are waiting; resume it to send them."
+    )
+
+
 def test_retry_tells_who_is_left_out_before_and_after(admin: Client, world: World) -> None:
     dead = Delivery.objects.get(run=world.run, problem="550 5.1.1")
     Suppression.objects.create(address=dead.address)

@@ -370,6 +370,15 @@ def test_a_delivery_shows_each_attempt_with_its_meaning(
     assert shown.index(">2<") < shown.index(">1<")
 
 
+def test_an_attempt_of_what_was_given_up_is_not_tried_again(admin: Client, world: World) -> None:
+    Delivery.objects.filter(pk=world.delivery.pk).update(
+        state="failed", code=451, reply="later", problem="451", attempts=1, settled_at=factories.NOW
+    )
+    shown = admin.get(page("delivery", "change", world.delivery)).content.decode()
+    assert "It was given up" in shown
+    assert "tried again" not in shown
+
+
 @pytest.mark.parametrize(
     ("code", "status", "reply", "shown"),
     [

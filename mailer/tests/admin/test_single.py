@@ -1,6 +1,7 @@
 """Single messages on the pages: out of the way of mailings, and told apart from them."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from mailer.admin.limit_words import clock_time
 from mailer.models import Delivery, Mailing
 from mailer.services import send_one
+from mailer.services.relays import put_off
 from mailer.tests import factories
 from mailer.tests.ledger import send_all
 
@@ -75,6 +78,18 @@ def test_its_run_page_says_what_it_is(admin: Client, single: Delivery) -> None:
     assert "/do/pause/" in shown
     send_all(single.run)
     assert "data-live-done" in admin.get(page("run", "live", single.run)).content.decode()
+
+
+def test_its_run_page_says_that_it_was_put_off_and_why(admin: Client, single: Delivery) -> None:
+    now, url = timezone.now(), page("run", "live", single.run)
+    assert "Refused" not in admin.get(url).content.decode()
+    single.run.started_at = now - timedelta(minutes=10)
+    put_off(single.run, reason="relay:25: 550 5.7.1 sender rejected", now=now)
+    until = clock_time(now + timedelta(minutes=10), now=now)
+    words = f"Refused, and tried again at {until}: relay:25: 550 5.7.1 sender rejected"
+    assert words in admin.get(url).content.decode()
+    single.run.batches.update(not_before=now)
+    assert "Refused" not in admin.get(url).content.decode()
 
 
 def test_a_run_of_a_mailing_does_not_say_so(admin: Client, world: World) -> None:

@@ -90,8 +90,8 @@ def test_outcomes_that_leave_the_relay_alone(
 @pytest.mark.parametrize(
     ("script", "kind", "outcomes"),
     [
-        ({"connect": b"450 busy"}, "pause", [Outcome.DEFERRED]),
-        ({"connect": b"421 busy"}, "pause", [Outcome.DEFERRED]),
+        ({"connect": b"450 busy"}, "pause", []),
+        ({"connect": b"421 busy"}, "pause", []),
         ({"mail": b"451 4.3.0 later"}, "pause", [Outcome.DEFERRED]),
         ({"rcpt": b"421 4.3.2 closing"}, "pause", [Outcome.DEFERRED]),
         ({"dot": b"421 4.3.2 closing"}, "pause", [Outcome.DEFERRED]),

@@ -18,11 +18,13 @@ FAILED_SUPPRESS = Verdict(Outcome.FAILED, suppress="now")
 FAILED_SECOND = Verdict(Outcome.FAILED, suppress="second time")
 
 REPLIES = [
-    # connect / MAIL 4xx, any 421
-    ("connect", "450 busy", DEFERRED_PAUSE),
+    # a greeting that turns everybody away
+    ("connect", "450 busy", UNTRIED_PAUSE),
+    ("connect", "421 4.3.2 bye", UNTRIED_PAUSE),
+    # MAIL 4xx, any 421 but a greeting
     ("mail", "451 4.3.0 later", DEFERRED_PAUSE),
     ("mail", "452 4.3.1 disk", DEFERRED_PAUSE),
-    *((stage, "421 4.3.2 bye", DEFERRED_PAUSE) for stage in Stage),
+    *((stage, "421 4.3.2 bye", DEFERRED_PAUSE) for stage in Stage if stage != "connect"),
     # authentication failure
     ("auth", "535 5.7.8 no", UNTRIED_PAUSE),
     ("auth", "534 5.7.9 stronger", UNTRIED_PAUSE),
@@ -152,6 +154,14 @@ def test_meanings(code: int | None, enhanced: str, text: str, part: str) -> None
     meaning = meaning_of(code, enhanced, text)
     assert part in meaning
     assert meaning.endswith(".")
+
+
+def test_what_was_given_up_is_not_tried_again() -> None:
+    for code, status, text in ((451, "", ""), (552, "5.2.2", ""), (450, "", "greylisted")):
+        failed = meaning_of(code, status, text, state="failed")
+        assert failed.endswith(" It was given up: its run's time was over.")
+        assert "again later" not in meaning_of(code, status, text, state="cancelled")
+        assert "given up" not in meaning_of(550, "5.1.1", state="failed")
 
 
 def test_replies_are_kept_short_and_printable() -> None:

@@ -39,7 +39,7 @@ BEFORE_MAIL: list[tuple[Exception, str, str, str]] = [
     (smtplib.SMTPHeloError(550, b"go away"), "untried", "hold", "550"),
     (smtplib.SMTPAuthenticationError(535, b"5.7.8 wrong"), "untried", "pause", "535 5.7.8"),
     (smtplib.SMTPAuthenticationError(454, b"4.7.0 later"), "untried", "pause", "454 4.7.0"),
-    (smtplib.SMTPConnectError(421, b"busy"), "deferred", "pause", "421"),
+    (smtplib.SMTPConnectError(421, b"busy"), "untried", "pause", "421"),
 ]
 SMTP_ROWS: list[tuple[Exception, str, str, str]] = [
     (refused(*GONE), "failed", "ok", "550 5.1.1"),

@@ -108,7 +108,7 @@ def test_what_becomes_of_a_message(
     ("script", "kind", "outcomes"),
     [
         ({"connect": DROP}, "pause", []),
-        ({"connect": b"421 busy"}, "pause", ["deferred"]),
+        ({"connect": b"421 busy"}, "pause", []),
         ({"connect": b"554 5.7.1 blocked"}, "hold", []),
         ({"ehlo": b"554 no", "helo": b"554 no"}, "hold", []),
         ({"mail": b"451 4.3.0 later"}, "pause", ["deferred"]),

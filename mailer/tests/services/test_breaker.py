@@ -9,7 +9,7 @@ from pytest_django import Settings
 
 from mailer.engine.sender import Outcome, Outgoing
 from mailer.models import Audit, Delivery, Mailing, Run, Suppression
-from mailer.services import claiming, control, recovery, windows
+from mailer.services import claiming, control, recovery, sending, windows
 from mailer.services.breaker import has_tripped
 from mailer.services.progress import Tally
 from mailer.states import DeliveryState
@@ -116,6 +116,49 @@ def test_policy_trips_it_earlier_and_names_its_own_reply(engine: Engine) -> None
     words = "5 of the 20 tried (25\N{NO-BREAK SPACE}%) were refused by policy, most often with"
     assert f"{words} “550 5.7.1”" in run.reason
     check_invariants(run, taken=engine.taken)
+
+
+def test_a_worker_that_knows_the_relay_is_not_past_it_with_its_first_window(
+    engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.MAILER_WINDOW_SIZE = 100
+    run = make_run(recipients=100)
+    monkeypatch.setitem(sending._speeds, run.batches.get().relay_id, 5000)
+    engine.script = lambda _message: POLICY
+    send_all(run)
+    assert states(run) == {"failed": 20, "pending": 80}
+
+
+def test_windows_grow_once_enough_were_tried(settings: Settings) -> None:
+    settings.MAILER_WINDOW_SIZE = 100
+    run = make_run(recipients=100)
+    claim = claiming.claim_batch(run.batches.get().pk, task_id="t", worker="w", now=NOW)
+    assert claim is not None
+    assert windows.window_size(claim.batch) == 20
+    window = windows.next_window(claim, [], now=NOW)
+    assert window is not None
+    windows.next_window(claim, [result(message.seq) for message in window[1:]], now=NOW)
+    assert windows.window_size(claim.batch) == 20
+    windows.next_window(claim, [result(window[0].seq)], now=NOW)
+    assert windows.window_size(claim.batch) == 100
+
+
+@pytest.mark.parametrize(
+    ("fields", "size"),
+    [
+        ({"breaker_after": 500}, 50),
+        ({"breaker_after": 30}, 10),
+        ({"breaker_percent": None}, 100),
+    ],
+)
+def test_the_first_windows_are_as_long_as_the_breaker_needs(
+    settings: Settings, fields: dict[str, Any], size: int
+) -> None:
+    settings.MAILER_WINDOW_SIZE = 100
+    batch = make_run(recipients=1, **fields).batches.get()
+    assert windows.window_size(batch) == size
+    batch.run.trigger = Run.Trigger.SINGLE
+    assert windows.window_size(batch) == 100
 
 
 def test_what_was_put_off_counts_when_it_comes_to_an_end(engine: Engine) -> None:

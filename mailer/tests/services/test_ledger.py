@@ -23,6 +23,7 @@ from mailer.services import (
 )
 from mailer.services.limits import LEAD
 from mailer.services.progress import count_moves
+from mailer.services.reporting import failures_by_reply
 from mailer.states import DeliveryState, SubscriptionState
 from mailer.tests.factories import (
     NOW,
@@ -200,7 +201,10 @@ def test_deferred_mail_fails_when_the_run_expires(engine: Engine) -> None:
     recovery.tick(now=NOW + timedelta(hours=97))
     assert states(run) == {"failed": 1}
     assert run.state == "finished"
-    assert Delivery.objects.get(run=run).problem == "451"
+    delivery = Delivery.objects.get(run=run)
+    assert (delivery.problem, delivery.settled_at) == ("451", NOW)
+    (group,) = failures_by_reply(run)
+    assert group["meaning"].endswith("It was given up: its run's time was over.")
 
 
 def test_who_unsubscribes_during_a_run_is_left_out(engine: Engine) -> None:
@@ -729,7 +733,7 @@ def test_a_cancel_is_noticed_at_the_next_message_of_a_slow_window(
 
 def test_a_window_is_as_long_as_the_relay_is_fast(settings: Settings) -> None:
     settings.MAILER_WINDOW_SIZE = 100
-    batch = make_run(recipients=1).batches.get()
+    batch = make_run(recipients=1, breaker_percent=None).batches.get()
     sizes = [windows.window_size(batch, per_second=speed) for speed in (0.1, 2, 15, 5000)]
     assert sizes == [1, 10, 75, 100]
     batch.relay.rate_per_second = 4

@@ -168,10 +168,11 @@ def test_a_key_counts_within_its_message(message: Message) -> None:
     assert ask(message) != ask(make_message(**RESET))
 
 
-@pytest.mark.parametrize("key", ["", "k" * 201])
-def test_a_key_that_is_none_is_a_mistake_of_the_caller(message: Message, key: str) -> None:
-    with pytest.raises(ValueError, match="idempotency key"):
+@pytest.mark.parametrize("key", ["", "k" * 201, "a\0b", "a\ud800", None, 7])
+def test_a_key_that_is_none_is_refused(message: Message, key: Any) -> None:
+    with pytest.raises(NotPossible, match="idempotency key"):
         ask(message, key=key)
+    assert not Run.objects.exists()
 
 
 @pytest.mark.parametrize("is_first", [True, False])
@@ -350,8 +351,14 @@ def test_a_relay_that_refuses_us_makes_it_wait_and_holds_nothing(
 # --- What is refused -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("address", ["", "nobody", "a@b.example, c@d.example"])
-def test_an_address_that_is_none(message: Message, address: str) -> None:
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("", "nobody", "a@b.example, c@d.example", None, 7, b"a@b.example", (), (1, 2)),
+        *("a\0@b.example", "a\ud800@b.example", "a@\udfff.example"),
+    ],
+)
+def test_an_address_that_is_none(message: Message, address: Any) -> None:
     with pytest.raises(NotPossible, match="is not an e-mail address"):
         ask(message, address)
     assert not Mailing.objects.exists()
@@ -371,6 +378,13 @@ def test_an_address_that_is_none(message: Message, address: str) -> None:
 def test_values_that_no_template_may_see(message: Message, value: object, why: str) -> None:
     with pytest.raises(NotPossible, match=why):
         ask(message, variables={"link": value})
+    assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["Ann\nBcc: c@d.example", "Ann\r", "Ann\n"])
+def test_a_name_with_a_line_break(message: Message, name: str) -> None:
+    with pytest.raises(NotPossible, match="the name holds a line break"):
+        ask(message, variables={**LINK, "name": name})
     assert not Run.objects.exists()
 
 
