@@ -167,11 +167,14 @@ def test_a_question_that_hangs_is_asked_again_once_it_has_ended(
         asked.append(True)
         assert answered.wait(30)
 
-    monkeypatch.setitem(health.CHECKS, "database", health.Check(hang))
+    check = health.Check(hang)
+    monkeypatch.setitem(health.CHECKS, "database", check)
     for _ in range(3):
         assert b"database: failed" in client.get("/readyz").content
     assert len(asked) == 1
     answered.set()
+    assert check._answer is not None
+    check._answer.result(30)  # until its thread has ended, too
     monkeypatch.setattr(health, "ANSWER_SECONDS", 30)
     assert client.get("/readyz").content.decode() == READY
     assert client.get("/readyz").content.decode() == READY
