@@ -32,7 +32,7 @@ FIGURES: dict[tuple[str, ...], Callable[[], list[Figure]]] = {
     ("far_away",): lambda: [distance.measure(bar=3.5)],
     ("far_away_chunking",): lambda: [distance.measure(chunking=True, bar=10)],
     ("expansion", "expansion_memory"): lambda: expansion.measure(
-        size(1_000_000), bar=15, memory_bar=1.05
+        size(1_000_000), bar=1.58, memory_bar=1.05
     ),
     ("cost_per_message", "memory", "memory_growth"): lambda: long_run.measure(
         size(200_000), cost_bar=1.2, memory_bar=150, growth_bar=1.05

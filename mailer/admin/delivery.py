@@ -83,8 +83,7 @@ class DeliveryAdmin(
         if not term:
             return queryset, False
         found = Q(recipient__in=recipient_ids(term))
-        if "run__id__exact" in request.GET:  # only then is there an index for it
-            found |= Q(address_key=address_key_of(term))
+        found |= Q(recipient__isnull=True, address_key=address_key_of(term))
         if uuid := read_message_id(term):
             found |= Q(pk__in=Delivery.objects.with_uuid(uuid))
         return queryset.filter(found), False

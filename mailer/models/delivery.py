@@ -14,13 +14,12 @@ from .run import Run
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def with_uuid(self, uuid: UUID) -> "DeliveryQuerySet":
-        """The delivery with this uuid, found by the index on (run, address_key)."""
-        run_id, start = int.from_bytes(uuid.bytes[:5]), uuid.bytes[5:11]
+        """The delivery with this uuid, found by the index on (recipient, run) or on the few uuids
+        of those without a recipient.
+        """
+        run, recipient = int.from_bytes(uuid.bytes[:5]), int.from_bytes(uuid.bytes[5:10])
         return self.filter(
-            run_id=run_id,
-            address_key__gte=start,
-            address_key__lte=start + b"\xff" * 26,
-            uuid=uuid,
+            Q(recipient=recipient, run=run, uuid=uuid) | Q(recipient__isnull=True, uuid=uuid)
         )
 
 
@@ -39,14 +38,15 @@ class Delivery(models.Model):
     )
     seq = models.PositiveBigIntegerField()
     # Gives the Message-ID: the same on each attempt. An index of its own would cost every insert;
-    # so it begins with what an index has: 5 bytes of the run's key, 6 of address_key. The other 5
-    # are random: a run restored from a backup must not repeat an earlier one's Message-IDs.
+    # so it begins with what an index has: 5 bytes of the run's key, 5 of the recipient's. The other
+    # 6 are random: a run restored from a backup must not repeat an earlier one's Message-IDs.
     uuid = models.UUIDField(_("id in the message"))
     recipient = models.ForeignKey(
         Recipient,
         models.SET_NULL,
         null=True,
         related_name="deliveries",
+        db_index=False,
         db_constraint=False,
         verbose_name=_("recipient"),
     )
@@ -74,8 +74,10 @@ class Delivery(models.Model):
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(fields=["run", "seq"], name="one_delivery_per_run_and_seq"),
+            # And so one per address: recipients differ in it. An index that begins with the address
+            # itself is filled at random, a third of an expansion.
             models.UniqueConstraint(
-                fields=["run", "address_key"], name="one_delivery_per_run_and_address"
+                fields=["recipient", "run"], name="one_delivery_per_recipient_and_run"
             ),
             models.CheckConstraint(
                 condition=Q(state="deferred", retry_at__isnull=False)
@@ -96,6 +98,18 @@ class Delivery(models.Model):
                 fields=["retry_at"],
                 condition=Q(retry_at__isnull=False),
                 name="delivery_retry",
+            ),
+            # Searches for those that no recipient leads to: single messages, and who was deleted.
+            # With the recipient, which is always NULL: or SQLite takes the index on recipients.
+            models.Index(
+                fields=["address_key", "recipient"],
+                condition=Q(recipient__isnull=True),
+                name="delivery_of_nobody_by_address",
+            ),
+            models.Index(
+                fields=["uuid", "recipient"],
+                condition=Q(recipient__isnull=True),
+                name="delivery_of_nobody_by_uuid",
             ),
         ]
 

@@ -25,14 +25,13 @@ _VARIABLES = {
     "sqlite": "json_patch(r.attributes, json_object('name', r.name, 'address', r.address, "
     "'language', r.language, 'time_zone', r.time_zone))",
 }
-# The run, the address's key, something random: see Delivery.uuid. random() is below 1, and begins
+# The run, the recipient, something random: see Delivery.uuid. random() is below 1, and begins
 # anywhere in each connection; gen_random_uuid() asks the system for every row.
 _UUID = {
     "postgresql": "(lpad(to_hex(%(run)s::bigint), 10, '0') || "
-    "encode(substr(r.address_key, 1, 6), 'hex') || "
-    "lpad(to_hex(trunc(random() * 1099511627776)::bigint), 10, '0'))::uuid",
-    "sqlite": "lower(printf('%%010x', %(run)s) || hex(substr(r.address_key, 1, 6)) || "
-    "hex(randomblob(5)))",
+    "lpad(to_hex(r.id), 10, '0') || "
+    "lpad(to_hex(trunc(random() * 281474976710656)::bigint), 12, '0'))::uuid",
+    "sqlite": "lower(printf('%%010x%%010x', %(run)s, r.id) || hex(randomblob(6)))",
 }
 
 # By the recipient's id, the order in which everything else is read: merged, and nothing to sort.

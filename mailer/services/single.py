@@ -176,6 +176,12 @@ def _open_run(
             run.slot += TICK
 
 
+def _uuid(run: Run, recipient: Recipient | None) -> UUID:
+    """See Delivery.uuid."""
+    recipient_id = recipient.pk if recipient else 0
+    return UUID(bytes=run.pk.to_bytes(5) + recipient_id.to_bytes(5) + secrets.token_bytes(6))
+
+
 def _fill(
     run: Run,
     normal: Normal,
@@ -189,7 +195,7 @@ def _fill(
     delivery = Delivery(
         run=run,
         seq=1,
-        uuid=UUID(bytes=run.pk.to_bytes(5) + key[:6] + secrets.token_bytes(5)),
+        uuid=_uuid(run, recipient),
         recipient=recipient,
         address=normal.address,
         address_key=key,

@@ -335,6 +335,7 @@ def test_deliveries_are_narrowed_by_the_links_of_the_run(admin: Client, world: W
     assert len(found(**one, q="person")) == 7
     world.delivery.recipient.delete()  # type: ignore[union-attr]
     assert [d.address for d in found(**one, q=address)] == [address]
+    assert [d.address for d in found(q=address.upper())] == [address]
     assert "Only of" in admin.get(url, one).content.decode()
     assert admin.get(url, {"run__id__exact": "x"}, follow=True).status_code == 200
 

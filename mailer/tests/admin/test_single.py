@@ -155,3 +155,12 @@ def test_it_is_not_sent_by_hand(admin: Client, single: Delivery) -> None:
     )
     assert "sent by the site itself" in said(answer)[0]
     assert Mailing.objects.get(pk=mailing.pk).runs.count() == 1
+
+
+def test_it_is_found_by_an_address_that_is_nobody_s(admin: Client, single: Delivery) -> None:
+    factories.make_run(recipients=500).deliveries.filter(seq__lte=250).update(recipient=None)
+    found = admin.get(page("delivery", "changelist"), {"q": "Ann@B.example"}).context["cl"]
+    assert list(found.result_list) == [single]
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE mailer_delivery")
+    assert "delivery_of_nobody_by_address" in found.queryset.order_by().explain()
