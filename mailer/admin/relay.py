@@ -20,8 +20,9 @@ from admin_ext.components.numbers import format_number
 from admin_ext.components.object_actions import ObjectAction, ObjectActionsMixin
 from admin_ext.components.times import relative_time
 from mailer.models import Batch, Mailing, MailingRelay, Relay, Run
-from mailer.services.limits import stop_waiting, warm_up_days, warm_up_plan
+from mailer.services.limits import warm_up_days, warm_up_plan
 from mailer.services.relays import resume_relay
+from mailer.services.reserving import stop_waiting
 from mailer.tasks import ring_after_commit
 
 from .deletion import GuardedDeletionMixin

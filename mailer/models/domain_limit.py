@@ -22,7 +22,7 @@ class DomainLimit(models.Model):
         validators=[MinValueValidator(1)],
         help_text=_("At most so many to all these domains together, over all runs and relays."),
     )
-    # What was sent lately: services.limits reads and writes it.
+    # What was sent lately: services.reserving reads and writes it.
     used = models.JSONField(default=dict, editable=False)
     # The limit is used up: none of its batches is rung before this.
     waits_until = models.DateTimeField(null=True, editable=False)

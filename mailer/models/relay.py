@@ -96,7 +96,7 @@ class Relay(models.Model):
     warm_up_full = _limit(_("until so many a day"))
     # Up to when the messages a second are spoken for: a window reserves its time by moving it on.
     reserved_until = models.DateTimeField(null=True, editable=False)
-    # What was sent lately, for the other limits: services.limits reads and writes it.
+    # What was sent lately, for the other limits: services.reserving reads and writes it.
     used = models.JSONField(default=dict, editable=False)
     # A limit is used up: no batch is rung before this. `waits_for` is the limit's name.
     waits_until = models.DateTimeField(null=True, editable=False)

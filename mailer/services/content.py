@@ -23,8 +23,8 @@ from mailer.states import SubscriptionState
 from .backend_message import BackendComposer, as_attachment
 from .backend_sender import BackendSender
 from .inline_images import with_content_ids
-from .limits import STRETCH
 from .relays import relay_address
+from .reserving import STRETCH
 
 #: The sender's part of Feedback-ID, 5 to 15 characters, the same for all mail (Gmail).
 FEEDBACK_SENDER = "mailroom"

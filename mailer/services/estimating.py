@@ -11,8 +11,9 @@ from django.db.models import Count
 from mailer.models import Mailing, Relay, Run
 
 from .audience import recipients_of
-from .limits import SPANS, STRETCH, Limit, limit_of, limits_of, room_for
+from .limits import SPANS, Limit, limit_of, limits_of, room_for
 from .providers import limits_by_domain
+from .reserving import STRETCH
 from .shares import freeze_shares, split_by_share
 
 #: Nobody plans further ahead.

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from mailer.models import Batch
 
-from .limits import LEAD, PATIENCE, Later, Turn, give_back, take_turn
+from .reserving import LEAD, PATIENCE, Later, Turn, give_back, take_turn
 
 LONGEST_LAG = 1.0  # seconds from the beginning of a turn until its window is open
 

@@ -15,7 +15,7 @@ from pytest_django import Settings
 from mailer.exceptions import NotPossible
 from mailer.models import Delivery, Relay, Run, Suppression
 from mailer.services import content, control, recovery, sending, testing
-from mailer.services.limits import STRETCH
+from mailer.services.reserving import STRETCH
 from mailer.tests.engine.conftest import Serve, serve
 from mailer.tests.engine.scripted_smtp import DROP, ScriptedSMTP
 from mailer.tests.factories import NOW, make_message, make_relay, make_run

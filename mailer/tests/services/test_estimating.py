@@ -7,7 +7,7 @@ import pytest
 
 from mailer.models import DomainLimit, Mailing, MailingRelay
 from mailer.services.estimating import estimate_mailing
-from mailer.services.limits import take_turn
+from mailer.services.reserving import take_turn
 from mailer.tests.factories import (
     NOW,
     make_list,

@@ -21,9 +21,9 @@ from mailer.services import (
     watch,
     windows,
 )
-from mailer.services.limits import LEAD
 from mailer.services.progress import count_moves
 from mailer.services.reporting import failures_by_reply
+from mailer.services.reserving import LEAD
 from mailer.states import DeliveryState, SubscriptionState
 from mailer.tests.factories import (
     NOW,

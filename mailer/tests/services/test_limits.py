@@ -11,7 +11,8 @@ import pytest
 from mailer.engine.sender import Outcome
 from mailer.models import Batch, DomainLimit, Relay
 from mailer.services import control, ringing, sending, watch
-from mailer.services.limits import Later, Turn, give_back, limits_of, take_turn, warm_up_days
+from mailer.services.limits import limits_of, warm_up_days
+from mailer.services.reserving import Later, Turn, give_back, take_turn
 from mailer.services.turns import LEAD, Turns
 from mailer.states import RunState
 from mailer.tests.factories import (
