@@ -44,9 +44,15 @@ def work(now: datetime) -> None:
 
 
 def simulate(
-    batch: Batch, *, hours: float, ask: Callable[[], int], used: Callable[[int], int]
+    batch: Batch,
+    *,
+    hours: float,
+    ask: Callable[[], int],
+    used: Callable[[int], int] = lambda messages: messages,
+    pause: Callable[[], float] = random.random,
 ) -> list[float]:
-    """When messages left, in seconds from the beginning, while somebody always wants a turn."""
+    """When messages left, in seconds from the beginning, while somebody wants a turn `pause`
+    seconds after the last."""
     now, end, sent = NOW, NOW + timedelta(hours=hours), []
     rate = batch.relay.rate_per_second
     while now < end:
@@ -64,7 +70,7 @@ def simulate(
             sent += sorted(since + random.random() * length for _ in range(messages))
         if messages < turn.messages:
             give_back(batch, turn, messages=turn.messages - messages, now=turn.end)
-        now = turn.start if rate else now + timedelta(seconds=random.random())
+        now = turn.start if rate else now + timedelta(seconds=pause())
     return sorted(sent)
 
 
@@ -86,9 +92,7 @@ def test_no_window_has_more_than_its_limit_and_95_percent_are_used(
     random.seed(5)
     fields = {f"rate_per_{span}": number for span, number in limits.items()}
     batch = make_batch(**fields)
-    sent = simulate(
-        batch, hours=hours, ask=lambda: random.randint(1, 50), used=lambda messages: messages
-    )
+    sent = simulate(batch, hours=hours, ask=lambda: random.randint(1, 50))
     for span, number in limits.items():
         assert most_in(sent, SECONDS[span]) <= ceil(number)
     # The longest span is the tightest; what is left of the last one does not count.
@@ -97,6 +101,18 @@ def test_no_window_has_more_than_its_limit_and_95_percent_are_used(
     within = [moment for moment in sent if moment < whole * SECONDS[span]]
     if number >= 30:  # one message is more than 5 percent of fewer
         assert len(within) >= 0.95 * number * whole
+
+
+def test_who_comes_now_and_then_finds_no_more_room_than_there_is() -> None:
+    random.seed(7)
+    sent = simulate(
+        make_batch(rate_per_hour=100),
+        hours=24,
+        ask=lambda: random.randint(1, 30),
+        pause=lambda: random.uniform(0, 900),
+    )
+    assert most_in(sent, 3600) <= 100
+    assert len(sent) >= 0.5 * 24 * 100
 
 
 def test_what_was_not_sent_is_free_again() -> None:
@@ -114,7 +130,8 @@ def test_a_wait_is_over_when_there_is_room_for_more_than_a_few() -> None:
         assert isinstance(turn, Turn)
     later = take_turn(batch, messages=50, now=NOW + timedelta(minutes=10))
     assert isinstance(later, Later)
-    assert later.until > NOW + timedelta(minutes=60.9)  # the tenth of them
+    # The tenth of them, and a grain.
+    assert NOW + timedelta(minutes=60.9) < later.until < NOW + timedelta(minutes=61.2)
     relay = Relay.objects.get(pk=batch.relay_id)
     assert (relay.waits_until, relay.waits_for) == (later.until, "hour")
     assert isinstance(take_turn(batch, messages=50, now=later.until), Turn)
