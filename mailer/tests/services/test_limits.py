@@ -12,7 +12,7 @@ from mailer.engine.sender import Outcome
 from mailer.models import Batch, DomainLimit, Relay
 from mailer.services import control, ringing, sending, watch
 from mailer.services.limits import limits_of, warm_up_days
-from mailer.services.reserving import Later, Turn, give_back, take_turn
+from mailer.services.reserving import STRETCH, Later, Turn, give_back, take_turn
 from mailer.services.turns import LEAD, Turns
 from mailer.states import RunState
 from mailer.tests.factories import (
@@ -317,3 +317,46 @@ def test_the_end_of_a_batch_takes_no_turn() -> None:
     assert turns.take(0, lambda: True) == 0
     relay = Relay.objects.get(pk=batch.relay_id)
     assert (relay.reserved_until, relay.used) == (None, {})
+
+
+class Sleeper:
+    """A clock that only sleeping moves on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = NOW
+        monkeypatch.setattr("mailer.services.turns.time.sleep", self.sleep)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("by_provider", [True, False])
+def test_a_worker_waits_in_place_for_a_relay_but_for_no_provider(
+    monkeypatch: pytest.MonkeyPatch, *, by_provider: bool
+) -> None:
+    batch = make_batch(**({} if by_provider else {"rate_per_minute": 1}))
+    if by_provider:
+        batch.domain_limit = DomainLimit.objects.create(name="B", domains="b.example", per_minute=1)
+    assert isinstance(take_turn(batch, messages=1, now=NOW), Turn)
+    clock = Sleeper(monkeypatch)
+    clock.now = near = NOW + timedelta(seconds=58)
+    taken = Turns(batch, clock=clock).take(1, lambda: True)
+    assert (taken, clock.now == near) == ((0, True) if by_provider else (1, False))
+
+
+def test_a_turn_is_longer_by_what_the_last_one_lost_at_its_beginning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    batch = make_batch(rate_per_second=10)
+    clock = Sleeper(monkeypatch)
+    turns, ends = Turns(batch, clock=clock), []
+    for late in (0.2, 0):
+        assert turns.take(5, lambda: True) == 5
+        ends.append(Relay.objects.get(pk=batch.relay_id).reserved_until)
+        clock.sleep(LEAD.total_seconds() + late)
+        turns.begin(lambda: True)
+    second = (ends[1] - ends[0]).total_seconds()
+    assert second == pytest.approx(5 * STRETCH / 10 + 0.2)
