@@ -51,11 +51,12 @@ def test_the_tightest_limit_counts(
     assert minutes(through(**limits), recipients=recipients) == pytest.approx(expected)
 
 
-def test_what_is_used_up_already_is_taken_into_account() -> None:
-    run = make_run(recipients=40, relay=make_relay(rate_per_hour=100))
+@pytest.mark.parametrize(("span", "length"), [("hour", 60), ("day", 1440)])
+def test_what_is_used_up_already_is_taken_into_account(span: str, length: int) -> None:
+    run = make_run(recipients=40, relay=make_relay(**{f"rate_per_{span}": 100}))
     take_turn(run.batches.get(), messages=40, now=NOW)
     assert minutes(run.mailing, recipients=60) == 0
-    assert minutes(run.mailing, recipients=61) == 60
+    assert minutes(run.mailing, recipients=61) == length
 
 
 def test_a_warm_up_goes_day_by_day_and_ends() -> None:

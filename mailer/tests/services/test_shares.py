@@ -9,7 +9,7 @@ from pytest_django import Settings
 from mailer.engine.sender import Outcome, RelayTrouble
 from mailer.models import Batch, Mailing, MailingRelay, Relay, Run
 from mailer.services import claiming, ringing, sending
-from mailer.services.shares import split_by_share
+from mailer.services.shares import split_by_share, usable_relay
 from mailer.states import BatchState, RunState
 from mailer.tests.factories import NOW, make_mailing, make_relay, make_run
 from mailer.tests.ledger import Engine, check_invariants
@@ -58,6 +58,27 @@ def test_even_few_messages_are_split_and_none_is_left_over() -> None:
         assert sum(parts.values()) == count
         assert 4 not in parts
         assert abs(parts.get(3, 0) - count * 5 / 7) <= 1
+
+
+def test_many_runs_of_one_message_are_shared_as_well() -> None:
+    runs = [Run(pk=pk, relay_id=1, shares={"1": 1, "2": 2}) for pk in range(1, 31)]
+    through = Counter(relay for run in runs for relay, _one in split_by_share(run, count=1))
+    assert through == {1: 10, 2: 20}
+
+
+def test_the_largest_share_that_can_be_used_takes_the_place_of_a_paused_relay() -> None:
+    soon = NOW + timedelta(minutes=5)
+    relays = {pk: Relay(pk=pk, connections=1) for pk in (1, 2, 3, 4, 5)}
+    relays[1].paused_until = relays[2].paused_until = soon
+    relays[3].waits_until = soon
+    shares = {"1": 9, "2": 8, "3": 7, "5": 5, "4": 6}
+
+    def used(taken: dict[int, int]) -> Relay | None:
+        return usable_relay(1, shares, relays=relays, taken=taken, now=NOW)
+
+    assert used({}) == relays[4]
+    assert used({4: 1}) == relays[5]
+    assert used({4: 1, 5: 1}) is None
 
 
 def test_what_waits_for_a_paused_relay_leaves_through_the_other(engine: Engine) -> None:
