@@ -1,8 +1,5 @@
 """The admin of bulk mail: one ModelAdmin a file, in the order in which data flows."""
 
-from django.contrib import admin
-from django.utils.translation import gettext_lazy as _
-
 from . import (
     audit,
     batch,
@@ -19,10 +16,6 @@ from . import (
     subscription,
     suppression,
 )
-
-admin.site.site_header = _("Mailroom")
-admin.site.site_title = _("Mailroom")
-admin.site.index_title = _("Home")
 
 __all__ = [
     "audit",

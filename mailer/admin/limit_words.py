@@ -1,4 +1,4 @@
-"""What a run waits for at its relays and at providers, and how long it may take, in words."""
+"""What a run waits for at its relays and at providers, in words."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -8,10 +8,8 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from admin_ext.components.times import format_span
 from mailer.models import Batch, DomainLimit, Relay, Run
-from mailer.services.estimating import estimate_rest
-from mailer.states import BatchState, RunState
+from mailer.states import BatchState
 
 LIMITS = {
     "second": gettext_lazy("its turn at “%(relay)s”"),
@@ -48,16 +46,6 @@ def providers_in_words(run: Run, *, now: datetime) -> Iterator[str]:
             "provider": provider,
             "time": clock_time(provider.waits_until, now=now),
         }
-
-
-def rest_in_words(run: Run, *, now: datetime) -> str:
-    """How long the rest takes under the relays' limits; "" where there is none."""
-    if run.state != RunState.SENDING or not run.pending:
-        return ""
-    rest = estimate_rest(run, messages=run.pending, now=now)
-    return (
-        _("about %(span)s left at its relay's rate") % {"span": format_span(rest)} if rest else ""
-    )
 
 
 def clock_time(moment: datetime | None, *, now: datetime) -> str:

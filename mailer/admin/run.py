@@ -25,7 +25,7 @@ from mailer.states import DeliveryState, RunState
 
 from .read_only import ReadOnlyMixin
 from .run_actions import RUN_ACTIONS, asked_problem
-from .run_kind import KindFilter
+from .run_kind import KindFilter, NeedsFilter
 from .run_page import deliveries_url, describe_batches, describe_run, may_see_deliveries
 
 #: What of a run's counts a list of runs has room for.
@@ -34,7 +34,7 @@ SHOWN = (DeliveryState.SENT, DeliveryState.FAILED, DeliveryState.UNCERTAIN)
 
 @admin.register(Run)
 class RunAdmin(ObjectActionsMixin, ReadOnlyMixin, BigTableMixin, admin.ModelAdmin[Run]):
-    list_filter = (KindFilter, "state", "trigger")
+    list_filter = (KindFilter, NeedsFilter, "state", "trigger")
     list_select_related = ("mailing", "started_by")
     ordering = ("-id",)
     search_fields = ("mailing__name",)

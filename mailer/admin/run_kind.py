@@ -1,4 +1,4 @@
-"""Which runs a list shows: those of mailings, unless single messages are asked for."""
+"""Which runs a list shows: of mailings or single messages; those that somebody has to look at."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from django_stubs_ext import StrOrPromise
 
 from mailer.models import Run
+from mailer.states import RUN_SENDS_AGAIN
 
 
 class KindFilter(admin.SimpleListFilter):
@@ -33,3 +34,18 @@ class KindFilter(admin.SimpleListFilter):
         if self.value() == "single":
             return queryset.filter(trigger=Run.Trigger.SINGLE)
         return queryset.exclude(trigger=Run.Trigger.SINGLE)
+
+
+class NeedsFilter(admin.SimpleListFilter):
+    """Runs with deliveries that staff decide on, of any state that still lets them."""
+
+    title = _("needs somebody")
+    parameter_name = "needs"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, StrOrPromise]]:
+        return [("failed", _("Some failed")), ("uncertain", _("Some are uncertain"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
+        if self.value() in {"failed", "uncertain"}:
+            return queryset.filter(**{f"{self.value()}__gt": 0}, state__in=RUN_SENDS_AGAIN)
+        return queryset

@@ -24,7 +24,8 @@ from mailer.services.planning import run_before
 from mailer.services.reporting import failures_by_reply, next_try
 from mailer.states import RUN_FINAL, BatchState, DeliveryState, RunState
 
-from .limit_words import clock_time, providers_in_words, relays_in_words, rest_in_words
+from .limit_words import clock_time, providers_in_words, relays_in_words
+from .pace_words import pace_in_words
 from .resolving import RETRY
 from .run_actions import can_retry
 from .schedule_words import moment_in_words
@@ -56,7 +57,7 @@ def describe_run(run: Run, request: HttpRequest) -> dict[str, Any]:
         "due": moment_in_words(run.slot, ZoneInfo(run.mailing.schedule_zone)),
         "waits": _waits(run, now=now),
         "next_try": _next_try(run, now=now),
-        "rest": rest_in_words(run, now=now),
+        "pace": pace_in_words(run, now=now),
         "counts": _counts(run, request),
         "left_out": left_out_in_words(run.left_out),
         "failures": _failures(run, request),

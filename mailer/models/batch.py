@@ -34,6 +34,8 @@ class Batch(models.Model):
     # Not rung before this, for mail that has to wait for something other than its relay.
     not_before = models.DateTimeField(_("not before"), null=True)
     created_at = models.DateTimeField(_("created"))
+    # When a worker took it up, the last time.
+    claimed_at = models.DateTimeField(_("taken up"), null=True)
     finished_at = models.DateTimeField(_("finished"), null=True)
 
     class Meta:

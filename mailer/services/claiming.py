@@ -59,6 +59,7 @@ def claim_batch(batch_id: int, *, task_id: str, worker: str, now: datetime) -> C
             state=BatchState.SENDING,
             token=token,
             lease_until=now + lease(),
+            claimed_at=now,
             task_id=task_id,
             worker=worker[:255],
         )

@@ -55,8 +55,8 @@ WSGI_APPLICATION = "site_config.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = [
     "mailer",
-    "admin_ext",  # before django.contrib.admin: its templates are the skin
-    "django.contrib.admin",
+    "admin_ext",  # before the admin: its templates are the skin
+    "site_config.apps.MailroomAdminConfig",  # django.contrib.admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

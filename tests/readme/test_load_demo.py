@@ -62,7 +62,7 @@ def test_every_message_renders_for_everybody(said: str) -> None:
 
 
 def test_again_it_keeps_what_is_there(said: str) -> None:
-    admin = get_user_model().objects.get()
+    admin = get_user_model().objects.get(username="admin")
     admin.set_password("changed by hand")
     admin.save()
     Mailing.objects.filter(schedule_kind="every").update(enabled=False)

@@ -1,4 +1,4 @@
-"""`manage.py load_demo`: what fixtures/ describes, with an administrator; never in production."""
+"""`manage.py load_demo`: what fixtures/ describes, with people of each role; not in production."""
 
 import json
 from datetime import datetime, timedelta
@@ -6,6 +6,8 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils import timezone
@@ -26,12 +28,13 @@ from mailer.states import SubscriptionState
 
 # Everybody may know them: they open a site that only this machine can reach.
 LOGIN, PASSWORD = "admin", "mailroom-demo"
+ROLES = ("Editor", "Sender", "Reviewer")
 PLACES = {"site_config.settings.local", "site_config.settings.test"}
 FIXTURES = settings.BASE_DIR / "fixtures"
 
 
 class Command(BaseCommand):
-    help = "Load the demo data and its administrator; what is there already stays as it is."
+    help = "Load the demo data and its people; what is there already stays as it is."
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         if settings.SETTINGS_MODULE not in PLACES:
@@ -53,7 +56,8 @@ class Command(BaseCommand):
                 _load_message(message)
             for mailing in demo["mailings"]:
                 _load_mailing(mailing, relay=relay, now=now)
-            _make_administrator()
+            call_command("loaddata", FIXTURES / "roles.json", verbosity=0)
+            _make_people()
 
     def _load_list(self, described: dict[str, Any], *, now: datetime) -> None:
         names = ("name", "slug", "description")
@@ -123,8 +127,12 @@ def _load_mailing(described: dict[str, Any], *, relay: Relay, now: datetime) -> 
         apply_schedule(mailing, now=now)
 
 
-def _make_administrator() -> None:
-    """Once: somebody who has changed the password keeps it."""
+def _make_people() -> None:
+    """An administrator and one of each role; once: who has changed the password keeps it."""
     users = get_user_model().objects
     if not users.filter(username=LOGIN).exists():
         users.create_superuser(LOGIN, email="", password=PASSWORD)
+    for role in ROLES:
+        if not users.filter(username=role.lower()).exists():
+            user = users.create_user(role.lower(), password=PASSWORD, is_staff=True)
+            user.groups.add(Group.objects.get(name=role))

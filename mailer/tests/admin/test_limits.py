@@ -49,7 +49,7 @@ def test_a_run_says_which_limit_it_waits_for(
 
 def test_a_run_says_how_long_its_rest_takes(admin: Client) -> None:
     run = factories.make_run(recipients=9, relay=factories.make_relay(rate_per_hour=2))
-    assert "about 4 h left at its relay&#x27;s rate" in shown(admin, "run", "live", run)
+    assert "about 4 h left" in shown(admin, "run", "live", run)
     Run.objects.update(state="paused")
     assert "left at its" not in shown(admin, "run", "live", run)
 
