@@ -88,6 +88,7 @@ def _paused_runs() -> Iterator[dict[str, str]]:
 
 def _not_arrived(*, now: datetime) -> Iterator[dict[str, str]]:
     recent = Run.objects.filter(created_at__gte=now - NEWS, state__in=RUN_SENDS_AGAIN)
+    recent = recent.exclude(trigger=Run.Trigger.SINGLE)  # thousands, and the site's own
     sums = recent.aggregate(failed=Sum("failed"), uncertain=Sum("uncertain"))
     runs = reverse("admin:mailer_run_changelist")
     if failed := sums["failed"]:
