@@ -33,10 +33,12 @@ def confirmed_action(
     dangerous: bool = False,
     form_class: type[Form] | None = None,
     only: Callable[[QuerySet[Any]], QuerySet[Any]] = lambda rows: rows,
+    count_may_change: bool = False,
 ) -> Callable[[Run], Action]:
     """Make a list action that asks first. Needs ConfirmedActionsMixin on the ModelAdmin.
 
-    It is about `only` those of the selected rows for which it is possible.
+    It is about `only` those of the selected rows for which it is possible. When their number has
+    changed by the time it is confirmed, it asks again, unless `count_may_change` by itself.
 
     The method gets the moment the page was made (two clicks carry the same one) and, with a
     form_class, the form's cleaned data; it returns what to say, or raises ActionRefused::
@@ -66,8 +68,8 @@ def confirmed_action(
                 words = refusal % {"action": description}
                 model_admin.message_user(request, words, messages.WARNING)
                 return None
-            # The count is part of what is confirmed: if it changes in between, we ask again.
-            purpose = f"{model_admin.opts.label}:{run.__name__}:{count}:{request.user.pk}"
+            counted = "" if count_may_change else count
+            purpose = f"{model_admin.opts.label}:{run.__name__}:{counted}:{request.user.pk}"
             form = make_form(form_class, request, queryset)
             warning, now = "", timezone.now()
             moment = now

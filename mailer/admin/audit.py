@@ -32,7 +32,7 @@ class AuditAdmin(ReadOnlyMixin, BigTableMixin, admin.ModelAdmin[Audit]):
 
     @admin.display(description=gettext_lazy("run"))
     def run_link(self, entry: Audit) -> SafeString | str:
-        return link_to(entry.run)
+        return link_to(entry.run) if entry.run else _("all runs")
 
     @admin.display(description=gettext_lazy("deliveries"))
     def deliveries(self, entry: Audit) -> str:

@@ -1,6 +1,5 @@
 """Deliveries: what became of one message to one recipient."""
 
-from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -15,34 +14,33 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from admin_ext.components.links import admin_link, link_to
-from admin_ext.components.list_actions import ConfirmedActionsMixin, confirmed_action
-from admin_ext.components.outcome import ActionDone
 from admin_ext.components.paginator import BigTableMixin
 from admin_ext.components.times import time_column, time_tag
 from mailer.engine.frame import message_id, read_message_id
 from mailer.models import Delivery
 from mailer.states import DeliveryState
 
-from . import resolving
 from .address_search import address_key_of, recipient_ids
+from .delivery_actions import DeliveryActionsMixin
+from .delivery_export import ExportMixin
 from .delivery_page import attempts_of, badge_of, gives_up_at, state_in_words
-from .delivery_state import StateFilter, asked_run
+from .delivery_state import ReplyFilter, StateFilter, asked_run
 from .read_only import ReadOnlyMixin
 
 
 @admin.register(Delivery)
 class DeliveryAdmin(
-    ConfirmedActionsMixin, ReadOnlyMixin, BigTableMixin, admin.ModelAdmin[Delivery]
+    DeliveryActionsMixin, ExportMixin, ReadOnlyMixin, BigTableMixin, admin.ModelAdmin[Delivery]
 ):
     list_display = ("address", "badge", "why", "attempts", "last_outcome", "run_link")
-    list_filter = (("state", StateFilter),)
+    list_filter = (("state", StateFilter), ReplyFilter)
     list_select_related = ("run__mailing",)
     search_fields = ("address",)
     search_help_text = gettext_lazy(
-        "A whole e-mail address, or the beginning of one; or a whole Message-ID."
+        "A whole e-mail address, or the beginning of one; or a whole Message-ID. Of one run also a"
+        " domain: @example.com"
     )
     sortable_by = ()
-    actions = ("resolve_selected",)
     fields = (
         "state_words", "run_link", "recipient_link", "last_outcome", "next_try", "message_id",
         "variables",
@@ -82,6 +80,8 @@ class DeliveryAdmin(
         term = search_term.strip()
         if not term:
             return queryset, False
+        if term.startswith("@") and "run__id__exact" in request.GET:
+            return queryset.filter(domain=term[1:].lower()), False
         found = Q(recipient__in=recipient_ids(term))
         found |= Q(recipient__isnull=True, address_key=address_key_of(term))
         if uuid := read_message_id(term):
@@ -91,7 +91,11 @@ class DeliveryAdmin(
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        context = {"of_run": asked_run(request), "problem": request.GET.get("problem", "")}
+        context = {
+            "of_run": asked_run(request),
+            "problem": request.GET.get("problem", ""),
+            "may_export": self.may_export(request),
+        }
         return super().changelist_view(request, {**context, **(extra_context or {})})
 
     def render_change_form(
@@ -138,20 +142,3 @@ class DeliveryAdmin(
     @admin.display(description="Message-ID")
     def message_id(self, delivery: Delivery) -> SafeString:
         return format_html("<code>{}</code>", message_id(delivery.uuid, settings.MAIL_DOMAIN))
-
-    @confirmed_action(
-        description=resolving.LABEL,
-        permission=resolving.RETRY,
-        question=resolving.what_resolve_selected_does,
-        button=resolving.resolve_button,
-        form_class=resolving.ResolveSelectedForm,
-        only=resolving.only_uncertain,
-    )
-    def resolve_selected(
-        self,
-        request: HttpRequest,
-        deliveries: QuerySet[Delivery],
-        moment: datetime,
-        values: dict[str, Any],
-    ) -> ActionDone:
-        return resolving.resolve_selected(request, deliveries, values)

@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
-from django.contrib import messages
 from django.contrib.admin.widgets import AdminRadioSelect
 from django.db import transaction
 from django.db.models import QuerySet
@@ -17,11 +16,12 @@ from admin_ext.components.confirm import ObjectForm
 from admin_ext.components.numbers import format_number
 from admin_ext.components.object_actions import ObjectAction
 from admin_ext.components.outcome import ActionDone
-from mailer.exceptions import NotPossible
 from mailer.models import Delivery, Run
 from mailer.services import control
 from mailer.states import RUN_SENDS_AGAIN, DeliveryState
 from mailer.tasks import ring_after_commit
+
+from .run_by_run import of_runs_in_words, run_by_run, runs_of
 
 RETRY = "mailer.retry_run"
 LABEL = gettext_lazy("Resolve uncertain…")
@@ -59,7 +59,7 @@ class ResolveSelectedForm(ResolveForm):
     """The same of selected deliveries, which may be of several runs."""
 
     def can_send_again(self) -> bool:
-        return not _runs_of(self.obj).exclude(state__in=RUN_SENDS_AGAIN).exists()
+        return not runs_of(self.obj).exclude(state__in=RUN_SENDS_AGAIN).exists()
 
 
 def only_uncertain(deliveries: QuerySet[Delivery]) -> QuerySet[Delivery]:
@@ -72,24 +72,17 @@ def resolve_button(count: int) -> str:
 
 
 def what_resolve_selected_does(deliveries: QuerySet[Delivery], count: int) -> str:
-    runs = _runs_of(deliveries).count()
-    words = ngettext("All of one run.", "Of %(n)s runs.", runs) % {"n": format_number(runs)}
-    return f"{_how_many(count)} {words}\n{_where_to_look()}"
+    return f"{_how_many(count)} {of_runs_in_words(deliveries)}\n{_where_to_look()}"
 
 
 def resolve_selected(
     request: HttpRequest, deliveries: QuerySet[Delivery], values: dict[str, Any]
 ) -> ActionDone:
-    """Run by run: one in which it is not possible keeps none of the others back."""
-    resolved, refused = 0, []
-    for run_id in _runs_of(deliveries).order_by("pk").values_list("pk", flat=True):
-        try:
-            resolved += _resolve(request, run_id, values["became"], deliveries)
-        except NotPossible as refusal:
-            refused.append(str(refusal))
-    return ActionDone(
-        " ".join([_what_was_done(values["became"], resolved), *refused]),
-        level=messages.WARNING if refused else messages.SUCCESS,
+    to = values["became"]
+    return run_by_run(
+        deliveries,
+        lambda run: _resolve(request, run, to, deliveries),
+        say=lambda n: _what_was_done(to, n),
     )
 
 
@@ -146,10 +139,6 @@ def _what_was_done(to: DeliveryState, n: int) -> str:
         ),
     }
     return words[to] % {"n": format_number(n)}
-
-
-def _runs_of(deliveries: QuerySet[Delivery]) -> QuerySet[Run]:
-    return Run.objects.filter(pk__in=deliveries.order_by().values("run"))
 
 
 RESOLVE = ObjectAction(

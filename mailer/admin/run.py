@@ -1,21 +1,25 @@
 """Runs: one time that a mailing went out, to be watched and steered."""
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import URLPattern, path
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from admin_ext.components.badges import badge
+from admin_ext.components.list_actions import confirmed_action
 from admin_ext.components.numbers import format_number
 from admin_ext.components.object_actions import ObjectActionsMixin
+from admin_ext.components.outcome import ActionDone
 from admin_ext.components.paginator import BigTableMixin
 from admin_ext.components.progress import progress
 from admin_ext.components.times import time_column
@@ -23,8 +27,9 @@ from mailer.exceptions import MailerError
 from mailer.models import Run
 from mailer.states import DeliveryState, RunState
 
+from . import run_list_actions as several
 from .read_only import ReadOnlyMixin
-from .run_actions import RUN_ACTIONS, asked_problem
+from .run_actions import CONTROL, RUN_ACTIONS, asked_problem
 from .run_kind import KindFilter, NeedsFilter
 from .run_page import deliveries_url, describe_batches, describe_run, may_see_deliveries
 
@@ -40,6 +45,7 @@ class RunAdmin(ObjectActionsMixin, ReadOnlyMixin, BigTableMixin, admin.ModelAdmi
     search_fields = ("mailing__name",)
     fields = ()
     object_actions = RUN_ACTIONS
+    actions = ("pause_selected", "resume_selected", "cancel_selected")
     refusals = (MailerError,)
     change_form_template = "admin/mailer/run/change_form.html"
 
@@ -80,6 +86,43 @@ class RunAdmin(ObjectActionsMixin, ReadOnlyMixin, BigTableMixin, admin.ModelAdmi
         context |= describe_run(run, request) | describe_batches(run, request)
         context |= {"title": str(run), "subtitle": None}
         return super().render_change_form(request, context, *args, **kwargs)
+
+    @confirmed_action(
+        description=gettext_lazy("Pause…"),
+        permission=CONTROL,
+        question=several.what_pause_does,
+        button=several.button(lambda n: ngettext("Pause %(n)s run", "Pause %(n)s runs", n)),
+        only=several.only_sending,
+    )
+    def pause_selected(
+        self, request: HttpRequest, runs: QuerySet[Run], moment: datetime
+    ) -> ActionDone:
+        return several.pause(request, runs)
+
+    @confirmed_action(
+        description=gettext_lazy("Resume…"),
+        permission=CONTROL,
+        question=several.what_resume_does,
+        button=several.button(lambda n: ngettext("Resume %(n)s run", "Resume %(n)s runs", n)),
+        only=several.only_paused,
+    )
+    def resume_selected(
+        self, request: HttpRequest, runs: QuerySet[Run], moment: datetime
+    ) -> ActionDone:
+        return several.resume(request, runs)
+
+    @confirmed_action(
+        description=gettext_lazy("Cancel for good…"),
+        permission=CONTROL,
+        question=several.what_cancel_does,
+        button=several.button(lambda n: ngettext("Cancel %(n)s run", "Cancel %(n)s runs", n)),
+        only=several.only_going,
+        dangerous=True,
+    )
+    def cancel_selected(
+        self, request: HttpRequest, runs: QuerySet[Run], moment: datetime
+    ) -> ActionDone:
+        return several.cancel(request, runs)
 
     @admin.display(description=gettext_lazy("run"), ordering="id")
     def run(self, run: Run) -> SafeString:

@@ -1,4 +1,4 @@
-"""Who did what to a run, in the transaction that did it. Rows are only ever added."""
+"""Who did what to a run, in the transaction that did it; who took away what. Only ever added."""
 
 from django.conf import settings
 from django.db import models
@@ -13,14 +13,19 @@ class Audit(models.Model):
         PAUSE = "pause", _("paused")
         RESUME = "resume", _("resumed")
         CANCEL = "cancel", _("cancelled")
+        CANCEL_SOME = "some", _("cancelled some of it")
         FINISH = "finish", _("finished")  # written down when a retry takes the run up again
         RETRY = "retry", _("retried")
         RESOLVE = "resolve", _("resolved")
+        EXPORT = "export", _("exported")
         HOLD = "hold", _("held")
         BREAK = "break", _("paused by itself")  # too many refusals
         TAKE_OVER = "take_over", _("taken over after an interruption")
 
-    run = models.ForeignKey(Run, models.CASCADE, related_name="audits", verbose_name=_("run"))
+    # Empty: an export over all runs.
+    run = models.ForeignKey(
+        Run, models.CASCADE, related_name="audits", null=True, verbose_name=_("run")
+    )
     action = models.CharField(_("what"), max_length=10, choices=Action.choices)
     # Empty: the system itself.
     actor = models.ForeignKey(
@@ -40,4 +45,4 @@ class Audit(models.Model):
         ordering = ["-id"]
 
     def __str__(self) -> str:
-        return f"{self.get_action_display()} · {self.run}"
+        return f"{self.get_action_display()} · {self.run or _('all runs')}"

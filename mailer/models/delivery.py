@@ -72,6 +72,7 @@ class Delivery(models.Model):
         verbose_name = _("delivery")
         verbose_name_plural = _("deliveries")
         ordering = ["-id"]
+        permissions = [("export_delivery", _("Can export deliveries"))]
         constraints = [
             models.UniqueConstraint(fields=["run", "seq"], name="one_delivery_per_run_and_seq"),
             # And so one per address: recipients differ in it. An index that begins with the address

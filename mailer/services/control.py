@@ -70,14 +70,17 @@ def retry_failed(
     by: User | None,
     now: datetime,
     problem: str | None = None,
+    deliveries: QuerySet[Delivery] | None = None,
 ) -> int:
-    """Send a run's failed deliveries again (only those with this `problem`, if given); how many.
+    """Send a run's failed deliveries again; how many. Only those with this `problem`, or among
+    these `deliveries`, if given.
 
     A finished run is sending again; its expiry is counted anew. Who is suppressed or unsubscribed
     by now is not touched: how it failed stays to be read.
     """
-    asked = count_retry(run_id, problem=problem)
-    retried = _send_again(run_id, deliveries=retriable(run_id, problem=problem), now=now)
+    asked = count_retry(run_id, problem=problem, among=deliveries)
+    chosen = retriable(run_id, problem=problem, among=deliveries)
+    retried = _send_again(run_id, deliveries=chosen, now=now)
     if not retried:
         raise NotPossible(nothing_to_retry(run_id, left_out=asked.left_out, problem=problem))
     detail = ". ".join(filter(None, [problem, _left_out(asked.left_out)]))

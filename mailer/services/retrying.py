@@ -37,9 +37,12 @@ class Retry:
         return self.again + sum(self.left_out.values())
 
 
-def count_retry(run_id: int, *, problem: str | None = None) -> Retry:
-    """What a retry of a run's failed deliveries, or of those with this `problem`, would do."""
-    failed = _failed(run_id, problem).order_by().values_list("why").annotate(n=Count("pk"))
+def count_retry(
+    run_id: int, *, problem: str | None = None, among: QuerySet[Delivery] | None = None
+) -> Retry:
+    """What a retry of a run's failed deliveries would do; of those with this `problem`, or `among`
+    these, if given."""
+    failed = _failed(run_id, problem, among).order_by().values_list("why").annotate(n=Count("pk"))
     counts = dict(failed)
     return Retry(again=counts.pop(None, 0), left_out=counts)
 
@@ -59,16 +62,20 @@ def nothing_to_retry(run_id: int, *, left_out: Mapping[str, int], problem: str |
     return words % {"run": run_id, "n": format_number(failed), "who": who, "problem": problem}
 
 
-def retriable(run_id: int, *, problem: str | None = None) -> QuerySet[Delivery]:
+def retriable(
+    run_id: int, *, problem: str | None = None, among: QuerySet[Delivery] | None = None
+) -> QuerySet[Delivery]:
     """The failed deliveries that a retry sends again; the others keep how they failed."""
-    return _failed(run_id, problem).filter(why__isnull=True)
+    return _failed(run_id, problem, among).filter(why__isnull=True)
 
 
-def _failed(run_id: int, problem: str | None) -> QuerySet[Any]:
+def _failed(run_id: int, problem: str | None, among: QuerySet[Delivery] | None) -> QuerySet[Any]:
     # What failed has a problem, and that has an index.
     failed = Delivery.objects.filter(run=run_id, state=DeliveryState.FAILED, problem__isnull=False)
     if problem is not None:
         failed = failed.filter(problem=problem)
+    if among is not None:
+        failed = failed.filter(pk__in=among.order_by().values("pk"))
     single = Run.objects.filter(pk=run_id, trigger=Run.Trigger.SINGLE).exists()
     return with_reason(failed, run_id=run_id, single=single)
 

@@ -38,9 +38,10 @@ mailer.messageversion changelist change history     : reviewer editor sender
 mailer.messageversion add save delete               : nobody
 mailer.run           changelist change history live : reviewer editor sender
 mailer.run           do_pause do_resume do_cancel do_retry do_resolve : sender
+mailer.run           @pause_selected @resume_selected @cancel_selected : sender
 mailer.run           add save delete                : nobody
-mailer.delivery      changelist change history      : reviewer sender
-mailer.delivery      @resolve_selected              : sender
+mailer.delivery      changelist change history export : reviewer sender
+mailer.delivery      @resolve_selected @retry_selected @cancel_selected : sender
 mailer.delivery      add save delete                : nobody
 mailer.batch         changelist change history      : reviewer sender
 mailer.batch         add save delete                : nobody
@@ -87,6 +88,7 @@ def _rows() -> Iterator[tuple[str, str, frozenset[str]]]:
 
 
 ROWS = list(_rows())
+READ = {"changelist", "history", "change", "live", "export"}
 
 
 @pytest.fixture
@@ -133,7 +135,7 @@ def thing(world: World) -> Callable[[str], Any]:
 
 def _ask(client: Client, model: str, view: str, obj: Any, *, method: str) -> int:
     name = {"save": "change"}.get(view, "changelist" if view.startswith("@") else view)
-    alone = name in {"changelist", "add"}
+    alone = name in {"changelist", "add", "export"}
     url = reverse(f"admin:{model.replace('.', '_')}_{name}", args=[] if alone else [obj.pk])
     data = {"action": view[1:], "_selected_action": [obj.pk]} if view.startswith("@") else {}
     ask = client.post if method == "POST" else client.get
@@ -163,7 +165,7 @@ def test_each_role_may_do_what_the_table_says(
         obj = thing(model)
         for role, client in roles.items():
             for method in ("POST",) if view == "save" or view[0] == "@" else ("GET", "POST"):
-                if method == "POST" and view in {"changelist", "history", "change", "live"}:
+                if method == "POST" and view in READ:
                     continue  # "save" says who may post there
                 if role == "chief" and method == "POST" and view in {"add", "save", "delete"}:
                     continue  # would be done, and is tested where it is done
