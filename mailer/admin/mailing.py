@@ -28,6 +28,7 @@ from . import mailing_actions as do
 from . import single_mailing
 from .deletion import GuardedDeletionMixin
 from .mailing_form import MailingForm
+from .outlook import OutlookMixin, audience_in_words, outlook
 from .schedule_words import in_words, next_sends
 
 RUNS_SHOWN = 10
@@ -56,16 +57,20 @@ class FurtherRelayInline(admin.TabularInline[MailingRelay, Mailing]):
 
 @admin.register(Mailing)
 class MailingAdmin(
-    ObjectActionsMixin, GuardedDeletionMixin, CarefulListMixin, admin.ModelAdmin[Mailing]
+    ObjectActionsMixin,
+    OutlookMixin,
+    GuardedDeletionMixin,
+    CarefulListMixin,
+    admin.ModelAdmin[Mailing],
 ):
     list_display = ("name", "schedule", "next_send", "is_on", "last_run")
     list_filter = ("enabled",)
     ordering = ("name",)
     search_fields = ("name",)
     form = MailingForm
-    readonly_fields = ("schedule", "next_sends")
+    readonly_fields = ("audience", "schedule", "next_sends")
     fieldsets = (
-        (None, {"fields": ("name", "message", "lists", ("relay", "relay_share"))}),
+        (None, {"fields": ("name", "message", "lists", "audience", ("relay", "relay_share"))}),
         (
             gettext_lazy("Schedule"),
             {
@@ -96,7 +101,7 @@ class MailingAdmin(
 
     class Media:
         css = {"all": ("mailer/pages.css",)}
-        js = ("mailer/schedule.js",)
+        js = ("mailer/schedule.js", "mailer/outlook.js")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Mailing]:
         # By slot, not by id: PostgreSQL would walk all runs back from the newest, and a mailing's
@@ -162,13 +167,18 @@ class MailingAdmin(
         runs = obj.runs.select_related("started_by").order_by("-id")[:RUNS_SHOWN] if obj else []
         return super().render_change_form(request, {**context, "runs": runs}, *args, **kwargs)
 
+    @admin.display(description=gettext_lazy("to"))
+    def audience(self, mailing: Mailing) -> SafeString:
+        lists = list(mailing.lists.values_list("pk", flat=True)) if mailing.pk else []
+        return outlook("audience", mailing, audience_in_words(lists))
+
     @admin.display(description=gettext_lazy("schedule in words"))
     def schedule(self, mailing: Mailing) -> str:
         return in_words(mailing) if mailing.pk else "—"
 
     @admin.display(description=gettext_lazy("next sends"))
     def next_sends(self, mailing: Mailing) -> SafeString | str:
-        return next_sends(mailing) if mailing.pk else _("Save it to see them.")
+        return outlook("sends", mailing, next_sends(mailing))
 
     @admin.display(description=gettext_lazy("next send"), ordering="next_due_at")
     def next_send(self, mailing: Mailing) -> SafeString:

@@ -14,7 +14,7 @@ from mailer.models import Mailing
 from mailer.services.expressions import ScheduleError
 from mailer.services.schedule_words import describe_schedule
 from mailer.services.scheduling import schedule_of
-from mailer.services.slots import Slot, next_slots
+from mailer.services.slots import Schedule, Slot, next_slots
 
 SHOWN = 10
 
@@ -31,21 +31,26 @@ def in_words(mailing: Mailing) -> str:
 
 def next_sends(mailing: Mailing) -> SafeString | str:
     """The next ten sends, in the schedule's zone and in the reader's where they differ."""
-    schedule, now = schedule_of(mailing), timezone.now()
+    return sends_of(schedule_of(mailing), enabled=mailing.enabled)
+
+
+def sends_of(schedule: Schedule, *, enabled: bool) -> SafeString | str:
+    """The same of a schedule that need not be saved; what it means in words stands on top."""
+    now = timezone.now()
     try:
         slots = next_slots(schedule, now=now, count=SHOWN)
     except ScheduleError:
         return "—"
     if not slots:
         return _("None: it is not sent by schedule (any more).")
-    note = "" if mailing.enabled else _("The schedule is off: none of these is sent.")
+    note = "" if enabled else _("The schedule is off: none of these is sent.")
     rows = format_html_join(
         "",
         '<li><time datetime="{}">{}</time> <span class="quiet">{}</span></li>',
-        ((slot.at.isoformat(), *_tell(slot, mailing)) for slot in slots),
+        ((slot.at.isoformat(), *_tell(slot, schedule.zone)) for slot in slots),
     )
     first = relative_time(slots[0].at, now=now, zone=schedule.zone)
-    lead = _("The first one: %(when)s.") % {"when": first} if mailing.enabled else note
+    lead = _("The first one: %(when)s.") % {"when": first} if enabled else note
     return format_html('<p class="sends-lead">{}</p><ol class="sends">{}</ol>', lead, rows)
 
 
@@ -64,8 +69,7 @@ def same_clock(one: datetime, other: datetime) -> bool:
     return one.utcoffset() == other.utcoffset()
 
 
-def _tell(slot: Slot, mailing: Mailing) -> tuple[str, str]:
-    zone = schedule_of(mailing).zone
+def _tell(slot: Slot, zone: ZoneInfo) -> tuple[str, str]:
     local, here = slot.at.astimezone(zone), timezone.localtime(slot.at)
     notes = [] if same_clock(local, here) else [format_date(here, "D j M, H:i T")]
     if slot.in_gap:

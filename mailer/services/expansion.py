@@ -13,6 +13,7 @@ from mailer.locks import Lock, wait_for
 from mailer.models import Batch, Run
 from mailer.states import RunState, SubscriptionState
 
+from .audience import SUPPRESSED, count_people, keys_in_sql
 from .fairness import join_queue
 from .progress import settle_run
 from .providers import order_by_provider, parts_by_provider
@@ -34,11 +35,6 @@ _UUID = {
     "sqlite": "lower(printf('%%010x%%010x', %(run)s, r.id) || hex(randomblob(6)))",
 }
 
-# By the recipient's id, the order in which everything else is read: merged, and nothing to sort.
-_SUPPRESSED = """
-SELECT z.id FROM mailer_suppression x JOIN mailer_recipient z ON z.address_key = x.address_key
-"""
-
 _INSERT = f"""
 INSERT INTO mailer_delivery (run_id, seq, uuid, recipient_id, address, address_key, domain,
     variables, state, attempts, enhanced_status, reply)
@@ -47,22 +43,8 @@ SELECT %(run)s, ROW_NUMBER() OVER (ORDER BY {{provider}}r.id), {{uuid}}, r.id, r
 FROM (SELECT DISTINCT s.recipient_id FROM mailer_subscription s
     WHERE s.list_id IN ({{lists}}) AND s.state = %(subscribed)s) o
 JOIN mailer_recipient r ON r.id = o.recipient_id
-WHERE NOT EXISTS (SELECT 1 FROM ({_SUPPRESSED}) g WHERE g.id = r.id)
+WHERE NOT EXISTS (SELECT 1 FROM ({SUPPRESSED}) g WHERE g.id = r.id)
 """  # noqa: S608  # no value but keys is formatted in
-
-# Everybody who is on one of the run's lists, and how; one walk over the subscriptions.
-_LEFT_OUT = f"""
-SELECT CASE WHEN g.id IS NOT NULL THEN 'suppressed'
-            WHEN o.unconfirmed = 1 THEN 'unconfirmed'
-            ELSE 'unsubscribed' END AS reason, COUNT(*)
-FROM (SELECT s.recipient_id,
-    MAX(CASE WHEN s.state = %(subscribed)s THEN 1 ELSE 0 END) AS subscribed,
-    MAX(CASE WHEN s.state = %(unconfirmed)s THEN 1 ELSE 0 END) AS unconfirmed
-    FROM mailer_subscription s WHERE s.list_id IN ({{lists}}) GROUP BY s.recipient_id) o
-LEFT JOIN ({_SUPPRESSED}) g ON g.id = o.recipient_id
-WHERE g.id IS NOT NULL OR o.subscribed = 0
-GROUP BY 1
-"""  # noqa: S608
 
 
 @transaction.atomic
@@ -78,18 +60,18 @@ def expand(run_id: int, *, now: datetime) -> Run | None:
     values: dict[str, str | int] = {
         "run": run.pk,
         "subscribed": SubscriptionState.SUBSCRIBED.value,
-        "unconfirmed": SubscriptionState.UNCONFIRMED.value,
     }
     vendor = connection.vendor
-    # Written out, so that PostgreSQL knows how many subscriptions to expect.
-    lists = ", ".join(str(int(pk)) for pk in run.lists.values_list("pk", flat=True)) or "NULL"
+    lists = list(run.lists.values_list("pk", flat=True))
     provider, domains = order_by_provider("r.domain")
     insert = _INSERT.format(
-        lists=lists, uuid=_UUID[vendor], variables=_VARIABLES[vendor], provider=provider
+        lists=keys_in_sql(lists),
+        uuid=_UUID[vendor],
+        variables=_VARIABLES[vendor],
+        provider=provider,
     )
+    run.left_out = count_people(lists).left_out
     with connection.cursor() as cursor:
-        cursor.execute(_LEFT_OUT.format(lists=lists), values)
-        run.left_out = dict(cursor.fetchall())
         cursor.execute(insert, values | domains)
         run.total = run.pending = cursor.rowcount
         if vendor == "postgresql" and run.total > 10 * settings.MAILER_BATCH_SIZE:

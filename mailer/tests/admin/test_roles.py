@@ -75,8 +75,8 @@ django_celery_beat.solarschedule changelist change history add save delete @dele
 auth.user            changelist change history add save delete password_change @delete_selected :
 auth.group           changelist change history add save delete @delete_selected :
 """
-#: Tested with what it needs, and by the same permission as a message's page.
-ELSEWHERE = {("mailer.message", "file")}
+#: Tested with what they need, and by the same permission as their object's page.
+ELSEWHERE = {("mailer.message", "file"), ("mailer.mailing", "outlook")}
 
 
 def _rows() -> Iterator[tuple[str, str, frozenset[str]]]:
