@@ -95,7 +95,7 @@ class MailingAdmin(
     )  # fmt: skip
     inlines = (FurtherRelayInline,)
     actions = ("send_selected",)
-    object_actions = (do.SEND_NOW, do.SWITCH_ON, do.SWITCH_OFF)
+    object_actions = (do.SEND_NOW, do.SWITCH_ON, do.SWITCH_OFF, do.COPY)
     refusals = (MailerError,)
     change_form_template = "admin/mailer/mailing/change_form.html"
 

@@ -1,4 +1,4 @@
-"""What staff do with a mailing beside writing it: send it now, switch its schedule on and off."""
+"""What staff do with a mailing beside writing it: send it, switch its schedule, copy it."""
 
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,7 @@ from admin_ext.components.times import format_span, relative_time
 from mailer.exceptions import MailerError
 from mailer.models import Mailing, Run
 from mailer.services.audience import count_audience
+from mailer.services.copying import copy_mailing
 from mailer.services.estimating import estimate_mailing
 from mailer.services.left_out import left_out_in_words
 from mailer.services.planning import start_now
@@ -132,6 +133,14 @@ def _switch(request: HttpRequest, mailing: Mailing, *, to: bool, words: str) -> 
     return words % {"mailing": mailing}
 
 
+@transaction.atomic
+def copy(request: HttpRequest, mailing: Mailing, moment: datetime) -> ActionDone:
+    copied = copy_mailing(mailing)
+    note_change(request, copied, _("Copied from “%(mailing)s”.") % {"mailing": mailing})
+    words = _("This is “%(copy)s”. Change what is different; its schedule is off.")
+    return ActionDone(words % {"copy": copied}, url=admin_url("mailer.mailing", copied.pk))
+
+
 SEND_NOW = ObjectAction(
     name="send_now",
     label=gettext_lazy("Send now"),
@@ -168,4 +177,17 @@ SWITCH_OFF = ObjectAction(
     run=switch_off,
     available=lambda mailing: mailing.enabled,
     why_not=lambda mailing: _("The schedule is off."),
+)
+COPY = ObjectAction(
+    name="copy",
+    label=gettext_lazy("Copy…"),
+    permission="mailer.add_mailing",
+    question=lambda mailing: _(
+        "A new mailing is made with the same message, lists, relays, schedule and policies. Its"
+        " schedule is off: it sends nothing before you switch it on."
+    ),
+    button=lambda mailing: _("Copy this mailing"),
+    run=copy,
+    available=lambda mailing: not mailing.is_single,
+    why_not=lambda mailing: _("It is sent by the site itself, and there is one for each message."),
 )

@@ -38,6 +38,7 @@ ACTIONS = [
     ("mailing", "do_send_now", "start_mailing"),
     ("mailing", "do_enable", "start_mailing"),
     ("mailing", "do_disable", "start_mailing"),
+    ("mailing", "do_copy", "add_mailing"),
     ("relay", "do_try_now", "change_relay"),
     ("message", "do_send_test", "change_message"),
     ("run", "do_pause", "control_run"),

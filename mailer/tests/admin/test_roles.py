@@ -29,7 +29,7 @@ ROLES = ("reviewer", "editor", "sender", "chief")
 #: "save" is a POST to the change page; "@name" an action of the list.
 TABLE = """
 mailer.mailing       changelist change history      : reviewer editor sender
-mailer.mailing       add save                       : sender
+mailer.mailing       add save do_copy               : sender
 mailer.mailing       do_send_now do_enable do_disable @send_selected : sender
 mailer.mailing       delete                         :
 mailer.message       changelist change history      : reviewer editor sender
