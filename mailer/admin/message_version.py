@@ -12,6 +12,7 @@ from admin_ext.components.times import time_column
 from mailer.models import MessageVersion
 
 from .message_file import list_files
+from .preview import PreviewMixin
 from .read_only import ReadOnlyInline, ReadOnlyMixin
 
 
@@ -28,7 +29,7 @@ class MessageVersionInline(ReadOnlyInline):
 
 
 @admin.register(MessageVersion)
-class MessageVersionAdmin(ReadOnlyMixin, admin.ModelAdmin[MessageVersion]):
+class MessageVersionAdmin(PreviewMixin, ReadOnlyMixin, admin.ModelAdmin[MessageVersion]):
     """Reached from its message; in no menu."""
 
     fields = (
@@ -36,6 +37,7 @@ class MessageVersionAdmin(ReadOnlyMixin, admin.ModelAdmin[MessageVersion]):
         "html_source", "text_source", "attached",
     )  # fmt: skip
     readonly_fields = ("saved", "sender", "html_source", "text_source", "attached")
+    change_form_template = "admin/mailer/messageversion/change_form.html"
     saved = time_column("created_at", _("saved"))
 
     def has_module_permission(self, request: HttpRequest) -> bool:

@@ -91,7 +91,7 @@ def close_connections() -> None:
 
 def content_of(version: MessageVersion) -> Content:
     images = version.files.exclude(image_name="").values_list("image_name", "stored_id")
-    content_ids = {name: _content_id(name, sha256) for name, sha256 in images}
+    content_ids = {name: content_id(name, sha256) for name, sha256 in images}
     html = with_content_ids(version.html, content_ids) if content_ids else version.html
     return Content(subject=version.subject, html=html, text=version.text)
 
@@ -120,11 +120,11 @@ def _attachments(files: tuple[tuple[str, str, str, str], ...]) -> Sequence[MIMEB
 
 def _encode(name: str, content_type: str, image_name: str, sha256: str) -> EncodedFile:
     octets = StoredFile.objects.values_list("octets", flat=True).get(pk=sha256)
-    content_id = _content_id(image_name, sha256) if image_name else ""
-    return encode_file(Attachment(name, content_type, bytes(octets), content_id))
+    cid = content_id(image_name, sha256) if image_name else ""
+    return encode_file(Attachment(name, content_type, bytes(octets), cid))
 
 
-def _content_id(image_name: str, sha256: str) -> str:
+def content_id(image_name: str, sha256: str) -> str:
     """Unique to what it shows (RFC 2045 §7): some readers take the image of an earlier mail."""
     return f"{image_name}.{sha256[:16]}@{settings.MAIL_DOMAIN}"
 

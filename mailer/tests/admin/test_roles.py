@@ -34,7 +34,7 @@ mailer.mailing       do_send_now do_enable do_disable @send_selected : sender
 mailer.mailing       delete                         :
 mailer.message       changelist change history      : reviewer editor sender
 mailer.message       add save delete do_send_test   : editor
-mailer.messageversion changelist change history     : reviewer editor sender
+mailer.messageversion changelist change history preview frame : reviewer editor sender
 mailer.messageversion add save delete               : nobody
 mailer.run           changelist change history live : reviewer editor sender
 mailer.run           do_pause do_resume do_cancel do_retry do_resolve : sender
@@ -88,7 +88,7 @@ def _rows() -> Iterator[tuple[str, str, frozenset[str]]]:
 
 
 ROWS = list(_rows())
-READ = {"changelist", "history", "change", "live", "export"}
+READ = {"changelist", "history", "change", "live", "export", "preview", "frame"}
 
 
 @pytest.fixture
