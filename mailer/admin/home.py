@@ -135,6 +135,6 @@ def _next(*, now: datetime) -> Iterator[dict[str, Any]]:
         at = mailing.next_due_at or now
         yield {
             "mailing": mailing,
-            "at": at,
+            "at": max(at, now),  # what is due is taken up in a moment
             "exact": moment_in_words(at, ZoneInfo(mailing.schedule_zone)),
         }
