@@ -61,7 +61,13 @@ def test_every_target_says_what_it_is_for() -> None:
 def test_every_management_command_named_exists(document: Path) -> None:
     named = re.findall(r"manage\.py ([a-z_]+)", document.read_text(encoding="utf-8"))
     ours = {path.stem for path in ROOT.glob("*/management/commands/*.py")}
-    assert set(named) <= ours | {"check", "migrate", "collectstatic", "createsuperuser"}
+    assert set(named) <= ours | {
+        "check",
+        "collectstatic",
+        "createsuperuser",
+        "loaddata",
+        "migrate",
+    }
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
