@@ -70,14 +70,13 @@ def _judge_reply(stage: Stage, reply: Reply) -> Verdict:  # noqa: PLR0911 (one a
         return _SENT  # 250 as a rule; a 252 has accepted the message too
     if kind not in (4, 5):
         return _judge_break(stage)
-    if stage is Stage.CONNECT and kind == 4:
-        return _UNTRIED_PAUSE  # nothing was asked about anybody yet
+    if stage in {Stage.TLS, Stage.AUTH} or (stage is Stage.CONNECT and kind == 4):
+        # Nothing was asked about anybody yet. A wrong password, too, is the relay's: every run
+        # through it would meet the same.
+        return _UNTRIED_PAUSE
     if reply.code == 421:
         return _DEFERRED_PAUSE  # the relay is closing, whatever it was asked
     match stage:
-        case Stage.TLS | Stage.AUTH:
-            # A wrong password, too, is the relay's: every run through it would meet the same.
-            return _UNTRIED_PAUSE
         case Stage.CONNECT | Stage.MAIL:
             return _DEFERRED_PAUSE if kind == 4 else _UNTRIED_HOLD
         case Stage.RCPT:

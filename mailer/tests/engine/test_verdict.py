@@ -17,14 +17,15 @@ UNCERTAIN = Verdict(Outcome.UNCERTAIN)
 FAILED_SUPPRESS = Verdict(Outcome.FAILED, suppress="now")
 FAILED_SECOND = Verdict(Outcome.FAILED, suppress="second time")
 
+BEFORE_MAIL = ("connect", "tls", "auth")
 REPLIES = [
     # a greeting that turns everybody away
     ("connect", "450 busy", UNTRIED_PAUSE),
-    ("connect", "421 4.3.2 bye", UNTRIED_PAUSE),
     # MAIL 4xx, any 421 but a greeting
     ("mail", "451 4.3.0 later", DEFERRED_PAUSE),
     ("mail", "452 4.3.1 disk", DEFERRED_PAUSE),
-    *((stage, "421 4.3.2 bye", DEFERRED_PAUSE) for stage in Stage if stage != "connect"),
+    *((stage, "421 4.3.2 bye", DEFERRED_PAUSE) for stage in Stage if stage not in BEFORE_MAIL),
+    *((stage, "421 4.3.2 bye", UNTRIED_PAUSE) for stage in BEFORE_MAIL),
     # authentication failure
     ("auth", "535 5.7.8 no", UNTRIED_PAUSE),
     ("auth", "534 5.7.9 stronger", UNTRIED_PAUSE),
