@@ -29,15 +29,21 @@ class BatchAdmin(ReadOnlyMixin, BigTableMixin, admin.ModelAdmin[Batch]):
     search_help_text = _("A whole task id.")
     fields = (
         "run_link", "relay", "deliveries", "badge", "leased_until", "worker", "task",
-        "created", "rung", "waits_until", "finished",
+        "created", "rung", "waits_until", "taken_up", "finished",
     )  # fmt: skip
     readonly_fields = (
         "run_link", "deliveries", "badge", "leased_until", "task", "created", "rung",
-        "waits_until", "finished",
+        "waits_until", "taken_up", "finished",
     )  # fmt: skip
 
     class Media:
         css = {"all": ("mailer/pages.css",)}
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        user: Any = request.user
+        if user.has_perm("django_celery_results.view_taskresult"):
+            return self.fields
+        return ["task_id" if name == "task" else name for name in self.fields]
 
     def get_list_display_links(self, request: HttpRequest, list_display: Any) -> tuple[str, ...]:
         return ("number",)
@@ -62,6 +68,7 @@ class BatchAdmin(ReadOnlyMixin, BigTableMixin, admin.ModelAdmin[Batch]):
     created = time_column("created_at", _("created"))
     rung = time_column("rung_at", _("rung"))
     waits_until = time_column("not_before", _("not before"))
+    taken_up = time_column("claimed_at", _("taken up"))
     finished = time_column("finished_at", _("finished"))
 
     @admin.display(description=_("task"))

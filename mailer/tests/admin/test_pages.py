@@ -1,11 +1,13 @@
 """Every page: what it shows, under the strict CSP, and with few queries however many rows."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test import Client
@@ -446,3 +448,18 @@ def test_a_larger_run_takes_no_more_queries(admin: Client, settings: Any) -> Non
         counts.append(len(queries))
     assert counts[0] == counts[1]
     assert Run.objects.count() == 2
+
+
+def test_a_batch_leads_to_its_result_for_those_who_may_see_it(
+    login: Callable[..., Client], world: World
+) -> None:
+    Batch.objects.filter(pk=world.batch.pk).update(task_id="the-task")
+    result = TaskResult.objects.create(task_id="the-task", status="SUCCESS")
+    url = page("batch", "change", world.batch)
+    shown = login("view").get(url).content.decode()
+    assert "the-task" in shown
+    assert f"/taskresult/{result.pk}/" not in shown
+    client = login("view")
+    user = User.objects.latest("pk")
+    user.user_permissions.add(Permission.objects.get(codename="view_taskresult"))
+    assert f"/taskresult/{result.pk}/" in client.get(url).content.decode()
