@@ -45,6 +45,7 @@ def _first_steps(user: Any) -> Iterator[dict[str, str]]:
     if Mailing.objects.exists():
         return
     steps = (
+        (Relay, "relay", _("Say which mail server it leaves through")),
         (MailingList, "mailinglist", _("Make a list, and put people on it")),
         (Message, "message", _("Write a message")),
         (Mailing, "mailing", _("Schedule a mailing: what goes to whom, and when")),
