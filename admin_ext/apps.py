@@ -11,7 +11,8 @@ class AdminExtConfig(AppConfig):
 
     def ready(self) -> None:
         # Celery's signals: they are sent in workers only, connecting costs nothing elsewhere.
-        from . import attempts, checks, heartbeat_thread  # noqa: F401
+        from . import attempts, checks, forking, heartbeat_thread  # noqa: F401
 
         attempts.connect()
+        forking.connect()
         heartbeat_thread.connect()

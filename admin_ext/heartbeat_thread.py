@@ -5,7 +5,6 @@ a forked child to inherit, and a database that was away is back with the next be
 """
 
 import logging
-import os
 import threading
 from typing import Any
 
@@ -14,6 +13,7 @@ from django.db import connections, router
 from django.utils import timezone
 
 from .conf import heartbeat_interval
+from .forking import pause_forks
 from .heartbeats import Process, record_heartbeat, remove_heartbeat
 from .models import Heartbeat, ProcessKind
 
@@ -53,7 +53,7 @@ class HeartbeatThread(threading.Thread):
 
     def _write(self, write: Any) -> None:
         try:
-            with _forking.paused:
+            with pause_forks():
                 try:
                     write(self._describe())
                 finally:
@@ -63,33 +63,6 @@ class HeartbeatThread(threading.Thread):
             logger.warning("The worker's heartbeat was not written: %s", error)
 
 
-class _Forking:
-    """Keeps a fork of the pool from falling into a beat.
-
-    A child that is forked while this thread is inside SQLite would inherit its locks as held, and
-    wait for ever at its first query. A beat takes a few milliseconds; one that hangs on a locked
-    database holds a fork up for five seconds at most.
-    """
-
-    def __init__(self) -> None:
-        self.paused = threading.Lock()
-        self._held = False
-        os.register_at_fork(
-            before=self._before, after_in_parent=self._after, after_in_child=self._reset
-        )
-
-    def _before(self) -> None:
-        self._held = self.paused.acquire(timeout=5)
-
-    def _after(self) -> None:
-        if self._held:
-            self.paused.release()
-
-    def _reset(self) -> None:
-        self.paused = threading.Lock()
-
-
-_forking = _Forking()
 _threads: list[HeartbeatThread] = []
 
 
