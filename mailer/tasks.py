@@ -16,6 +16,7 @@ from celery import Task, shared_task, signals
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from django.utils.module_loading import import_string
 from kombu.exceptions import OperationalError
 
 from admin_ext.components.outcome import ActionRefused
@@ -23,7 +24,7 @@ from admin_ext.heartbeats import live_processes
 from admin_ext.publishing import publish
 
 from .models import TestMessage
-from .services import content, planning, recovery, ringing, sending, testing
+from .services import bulk, content, planning, recovery, ringing, sending, testing
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,18 @@ def send_batch(self: Task[..., dict[str, int]], batch_id: int) -> dict[str, int]
     return outcomes
 
 
+@shared_task(name="mailer.go_on")
+def go_on(action_id: int) -> dict[str, int]:
+    done = bulk.work_off(
+        action_id,
+        find=import_string("mailer.admin.chosen.deliveries_of"),  # the admin knows its own lists
+        clock=timezone.now,
+        stopping=lambda: _stopping[0] == 1,
+    )
+    ring_after_commit()
+    return {"deliveries": done}
+
+
 @shared_task(bind=True, name="mailer.send_test", max_retries=3)
 def send_test(self: Task[..., dict[str, str]], test_id: int) -> dict[str, str]:
     try:
@@ -129,7 +142,7 @@ def _ring_once() -> None:
     now = timezone.now()
     processes = live_processes(settings.CELERY_TASK_DEFAULT_QUEUE, now)
     bells = ringing.take_bells(now=now, processes=processes)
-    tasks: dict[str, Task[..., Any]] = {"prepare": prepare_run, "send": send_batch}
+    tasks: dict[str, Task[..., Any]] = {"prepare": prepare_run, "send": send_batch, "act": go_on}
     for index, bell in enumerate(bells):
         try:
             tasks[bell.work].apply_async((bell.pk,), task_id=bell.task_id)

@@ -14,10 +14,11 @@ from admin_ext.components.numbers import format_number
 from admin_ext.components.outcome import ActionDone
 from mailer.models import Delivery
 from mailer.services import control
-from mailer.services.cancelling import WAITING, cancel_waiting
+from mailer.services.cancelling import WAITING
 from mailer.states import DeliveryState
 
 from . import resolving
+from .chosen import asked_query
 from .run_actions import CONTROL
 from .run_by_run import of_runs_in_words, run_by_run
 
@@ -53,7 +54,7 @@ def retry(request: HttpRequest, deliveries: QuerySet[Delivery]) -> ActionDone:
     return run_by_run(
         deliveries,
         lambda run: control.retry_failed(
-            run, by=by, now=timezone.now(), deliveries=only_failed(deliveries)
+            run, by=by, now=timezone.now(), deliveries=deliveries, query=asked_query(request)
         ),
         say=say,
     )
@@ -83,7 +84,9 @@ def cancel(request: HttpRequest, deliveries: QuerySet[Delivery]) -> ActionDone:
 
     return run_by_run(
         deliveries,
-        lambda run: cancel_waiting(run, deliveries=deliveries, by=by, now=timezone.now()),
+        lambda run: control.cancel_waiting(
+            run, by=by, now=timezone.now(), deliveries=deliveries, query=asked_query(request)
+        ),
         say=say,
     )
 

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from django_celery_beat.models import PeriodicTask
 
 from admin_ext.registry import ObjectOf, register_schedule_owner, register_task
-from mailer.models import Mailing, TestMessage
+from mailer.models import BulkAction, Mailing, TestMessage
 
 
 def _first_argument(label: str) -> ObjectOf:
@@ -23,6 +23,11 @@ def _first_argument(label: str) -> ObjectOf:
 def _message_of_test(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, Any] | None:
     test = TestMessage.objects.filter(pk=args[0]).first() if args else None
     return ("mailer.message", test.message_id) if test else None
+
+
+def _run_of_action(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, Any] | None:
+    action = BulkAction.objects.filter(pk=args[0]).first() if args else None
+    return ("mailer.run", action.run_id) if action else None
 
 
 def _owner(task: PeriodicTask) -> Mailing | None:
@@ -41,6 +46,9 @@ register_task(
 )
 register_task(
     "mailer.send_batch", label=_("Send a batch"), object_of=_first_argument("mailer.batch")
+)
+register_task(
+    "mailer.go_on", label=_("Go on with what was asked for many"), object_of=_run_of_action
 )
 register_task("mailer.send_test", label=_("Send a test"), object_of=_message_of_test)
 register_schedule_owner(_owner, relations=("mailing",))

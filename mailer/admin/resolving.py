@@ -16,11 +16,13 @@ from admin_ext.components.confirm import ObjectForm
 from admin_ext.components.numbers import format_number
 from admin_ext.components.object_actions import ObjectAction
 from admin_ext.components.outcome import ActionDone
-from mailer.models import Delivery, Run
+from mailer.models import BulkAction, Delivery, Run
 from mailer.services import control
 from mailer.states import RUN_SENDS_AGAIN, DeliveryState
 from mailer.tasks import ring_after_commit
 
+from .bulk_words import done_in_words
+from .chosen import asked_query
 from .run_by_run import of_runs_in_words, run_by_run, runs_of
 
 RETRY = "mailer.retry_run"
@@ -87,7 +89,9 @@ def resolve_selected(
 
 
 def _resolve_run(request: HttpRequest, run: Run, moment: datetime, values: dict[str, Any]) -> str:
-    return _what_was_done(values["became"], _resolve(request, run.pk, values["became"]))
+    to = values["became"]
+    action = _resolve(request, run.pk, to)
+    return done_in_words([action], say=lambda n: _what_was_done(to, n))
 
 
 @transaction.atomic
@@ -96,13 +100,18 @@ def _resolve(
     run_id: int,
     to: DeliveryState,
     deliveries: QuerySet[Delivery] | None = None,
-) -> int:
+) -> BulkAction:
     by: Any = request.user
-    resolved = control.resolve_uncertain(
-        run_id, to=to, by=by, now=timezone.now(), deliveries=deliveries
+    action = control.resolve_uncertain(
+        run_id,
+        to=to,
+        by=by,
+        now=timezone.now(),
+        deliveries=deliveries,
+        query=asked_query(request),
     )
     ring_after_commit()
-    return resolved
+    return action
 
 
 def _what_resolve_does(run: Run) -> str:

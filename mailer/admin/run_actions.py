@@ -19,6 +19,7 @@ from mailer.services.retrying import Retry, count_retry, nothing_to_retry
 from mailer.states import RUN_FINAL, RUN_SENDS_AGAIN, RunState
 from mailer.tasks import ring_after_commit
 
+from .bulk_words import done_in_words
 from .resolving import RESOLVE, RETRY
 
 CONTROL = "mailer.control_run"
@@ -60,11 +61,11 @@ def _cancel(request: HttpRequest, run: Run, moment: datetime) -> str:
 def _retry(request: HttpRequest, run: Run, moment: datetime) -> str:
     problem = asked_problem(request)
     with transaction.atomic():
-        left_out = count_retry(run.pk, problem=problem).left_out
-        retried = control.retry_failed(run.pk, by=_by(request), now=timezone.now(), problem=problem)
+        action = control.retry_failed(run.pk, by=_by(request), now=timezone.now(), problem=problem)
         ring_after_commit()
         run.refresh_from_db(fields=["state"])
-    return " ".join([_retry_in_words(Retry(retried, left_out)), *_while_paused(run)])
+    words = done_in_words([action], say=lambda n: _retry_in_words(Retry(n, action.left_out)))
+    return " ".join([words, *_while_paused(run)])
 
 
 def _by(request: HttpRequest) -> Any:

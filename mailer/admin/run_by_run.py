@@ -10,8 +10,10 @@ from django.utils.translation import ngettext
 from admin_ext.components.numbers import format_number
 from admin_ext.components.outcome import ActionDone
 from mailer.exceptions import NotPossible
-from mailer.models import Delivery, Run
+from mailer.models import BulkAction, Delivery, Run
 from mailer.tasks import ring_after_commit
+
+from .bulk_words import done_in_words
 
 
 def runs_of(deliveries: QuerySet[Delivery]) -> QuerySet[Run]:
@@ -24,18 +26,19 @@ def of_runs_in_words(deliveries: QuerySet[Delivery]) -> str:
 
 
 def run_by_run(
-    deliveries: QuerySet[Delivery], act: Callable[[int], int], *, say: Callable[[int], str]
+    deliveries: QuerySet[Delivery], act: Callable[[int], BulkAction], *, say: Callable[[int], str]
 ) -> ActionDone:
     """Each run by itself: one in which it is not possible keeps none of the others back."""
-    done, refused = 0, []
+    done: list[BulkAction] = []
+    refused = []
     for run_id in list(runs_of(deliveries).order_by("pk").values_list("pk", flat=True)):
         try:
             with transaction.atomic():
-                done += act(run_id)
+                done.append(act(run_id))
                 ring_after_commit()
         except NotPossible as refusal:
             refused.append(str(refusal))
     return ActionDone(
-        " ".join([say(done), *refused]),
+        " ".join([done_in_words(done, say=say), *refused]),
         level=messages.WARNING if refused else messages.SUCCESS,
     )

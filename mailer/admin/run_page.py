@@ -24,6 +24,7 @@ from mailer.services.planning import run_before
 from mailer.services.reporting import failures_by_reply, next_try
 from mailer.states import RUN_FINAL, BatchState, DeliveryState, RunState
 
+from .bulk_words import under_way_in_words
 from .limit_words import clock_time, providers_in_words, relays_in_words
 from .pace_words import pace_in_words
 from .resolving import RETRY
@@ -55,7 +56,7 @@ def describe_run(run: Run, request: HttpRequest) -> dict[str, Any]:
         "run": run,
         "final": run.state in RUN_FINAL,
         "due": moment_in_words(run.slot, ZoneInfo(run.mailing.schedule_zone)),
-        "waits": _waits(run, now=now),
+        "waits": [*under_way_in_words(run), *_waits(run, now=now)],
         "next_try": _next_try(run, now=now),
         "pace": pace_in_words(run, now=now),
         "counts": _counts(run, request),

@@ -5,6 +5,7 @@ from .recipient import Recipient
 from .audience import Consent, MailingList, Subscription  # isort: skip
 from .audit import Audit
 from .batch import Batch
+from .bulk_action import BulkAction
 from .delivery import Attempt, Delivery
 from .domain_limit import DomainLimit
 from .mailing import Mailing, MailingRelay
@@ -20,6 +21,7 @@ __all__ = [
     "Attempt",
     "Audit",
     "Batch",
+    "BulkAction",
     "Consent",
     "Delivery",
     "DomainLimit",

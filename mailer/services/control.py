@@ -1,10 +1,10 @@
 """What staff do to a run: pause, resume, cancel, retry, resolve. Each leaves an audit row.
 
 Every service takes the run's primary key, looks again at its state, and raises NotPossible with a
-sentence for staff when it has moved on meanwhile.
+sentence for staff when it has moved on meanwhile. What is about deliveries gives the BulkAction
+back: `done` so far, and whether it is finished; the rest follows in the background.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
 
 from django.contrib.auth.models import User
@@ -13,14 +13,15 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from mailer.exceptions import NotPossible
-from mailer.models import Audit, Delivery, Run
-from mailer.states import RUN_MOVES, RUN_SENDS_AGAIN, RUN_UNDER_WAY, DeliveryState, RunState
+from mailer.models import Audit, BulkAction, Delivery, Run
+from mailer.states import DELIVERY_MOVES, RUN_MOVES, DeliveryState, RunState
 
 from .breaker import NOTHING_TRIED
+from .bulk import begin
 from .fairness import join_queue
-from .left_out import left_out_in_words
-from .progress import count_moves, settle_run
-from .retrying import count_retry, in_chunks, keep_outcomes, nothing_to_retry, retriable, try_again
+from .progress import settle_run
+from .retrying import nothing_to_retry
+from .sending_again import not_now
 from .sweeping import sweep
 
 
@@ -63,7 +64,6 @@ def cancel_run(run_id: int, *, by: User | None, now: datetime, reason: str = "")
     return cancelled
 
 
-@transaction.atomic
 def retry_failed(
     run_id: int,
     *,
@@ -71,24 +71,23 @@ def retry_failed(
     now: datetime,
     problem: str | None = None,
     deliveries: QuerySet[Delivery] | None = None,
-) -> int:
-    """Send a run's failed deliveries again; how many. Only those with this `problem`, or among
-    these `deliveries`, if given.
+    query: str | None = None,
+) -> BulkAction:
+    """Send a run's failed deliveries again. Only those with this `problem`, or among these
+    `deliveries`, if given; `query` as in bulk.begin.
 
     A finished run is sending again; its expiry is counted anew. Who is suppressed or unsubscribed
     by now is not touched: how it failed stays to be read.
     """
-    asked = count_retry(run_id, problem=problem, among=deliveries)
-    chosen = retriable(run_id, problem=problem, among=deliveries)
-    retried = _send_again(run_id, deliveries=chosen, now=now)
-    if not retried:
-        raise NotPossible(nothing_to_retry(run_id, left_out=asked.left_out, problem=problem))
-    detail = ". ".join(filter(None, [problem, _left_out(asked.left_out)]))
-    _audit(run_id, Audit.Action.RETRY, by=by, now=now, count=retried, detail=detail)
-    return retried
+    return begin(
+        BulkAction(run_id=run_id, kind=BulkAction.Kind.RETRY, problem=problem, query=query),
+        deliveries=deliveries,
+        by=by,
+        now=now,
+        nothing=lambda action: nothing_to_retry(run_id, left_out=action.left_out, problem=problem),
+    )
 
 
-@transaction.atomic
 def resolve_uncertain(
     run_id: int,
     *,
@@ -96,94 +95,51 @@ def resolve_uncertain(
     by: User | None,
     now: datetime,
     deliveries: QuerySet[Delivery] | None = None,
-) -> int:
-    """Say what became of a run's uncertain deliveries: SENT, FAILED, or PENDING again; how many.
+    query: str | None = None,
+) -> BulkAction:
+    """Say what became of a run's uncertain deliveries: SENT, FAILED, or PENDING again.
 
-    All of them, or those among `deliveries`. PENDING sends them again, as retry_failed does. SENT
-    and FAILED are possible in a cancelled run too. Raises ValueError for any other state.
+    All of them, or those among `deliveries`; `query` as in bulk.begin. PENDING sends them again, as
+    retry_failed does. SENT and FAILED are possible in a cancelled run too. Raises ValueError for
+    any other state.
     """
-    uncertain = Delivery.objects.filter(run=run_id, state=DeliveryState.UNCERTAIN)
-    if deliveries is not None:
-        uncertain = uncertain.filter(pk__in=deliveries.order_by().values("pk"))
-    if to == DeliveryState.PENDING:
-        resolved = _send_again(run_id, deliveries=uncertain, now=now)
-    else:
-        resolved = _settle_as(run_id, deliveries=uncertain, to=to, now=now)
-    if not resolved:
-        raise NotPossible(_("Run %(run)s has no uncertain deliveries.") % {"run": run_id})
-    detail = _("Now: %(state)s.") % {"state": to.label.lower()}
-    _audit(run_id, Audit.Action.RESOLVE, by=by, now=now, count=resolved, detail=detail)
-    return resolved
+    if to not in DELIVERY_MOVES[DeliveryState.UNCERTAIN]:
+        raise ValueError(f"an uncertain delivery does not become {to}")
+    return begin(
+        BulkAction(run_id=run_id, kind=BulkAction.Kind.RESOLVE, to=to, query=query),
+        deliveries=deliveries,
+        by=by,
+        now=now,
+        nothing=lambda _action: _("Run %(run)s has no uncertain deliveries.") % {"run": run_id},
+    )
 
 
-def _left_out(counts: Mapping[str, int]) -> str:
-    return _("Left out: %(who)s.") % {"who": left_out_in_words(counts)} if counts else ""
-
-
-def _settle_as(
-    run_id: int, *, deliveries: QuerySet[Delivery], to: DeliveryState, now: datetime
-) -> int:
-    """Move uncertain deliveries to a final state; how each had ended is kept.
-
-    `settled_at` becomes the moment of the answer, so that the audit row says whose it was.
+def cancel_waiting(
+    run_id: int,
+    *,
+    by: User | None,
+    now: datetime,
+    deliveries: QuerySet[Delivery] | None = None,
+    query: str | None = None,
+) -> BulkAction:
+    """Cancel those of a run's deliveries that wait, deferred ones included, but for those that may
+    be on their way; among these `deliveries`, if given. `query` as in bulk.begin.
     """
-    locked = deliveries.select_for_update(of=("self",)).order_by("seq")
-    ids = list(locked.values_list("pk", flat=True))
-    answer: dict[str, object] = {"state": to, "settled_at": now}
-    if to == DeliveryState.SENT:
-        answer["problem"] = None  # why it did not arrive: it did
-    for chunk in in_chunks(ids):
-        keep_outcomes(chunk)
-        chunk.update(**answer)
-    count_moves(run_id, {(DeliveryState.UNCERTAIN, to): len(ids)})
-    return len(ids)
-
-
-def _send_again(run_id: int, *, deliveries: QuerySet[Delivery], now: datetime) -> int:
-    """Put deliveries of a run at its tail, and have it sending if it was finished; how many."""
-    run = Run.objects.select_related("mailing", "relay").get(pk=run_id)
-    if run.state not in RUN_SENDS_AGAIN:
-        raise NotPossible(
-            _("Run %(run)s is %(state)s: nothing in it can be sent again.")
-            % {"run": run.pk, "state": run.get_state_display().lower()}
-        )
-    again = try_again(run, deliveries=deliveries, now=now)
-    if not again:
-        return 0
-    _reopen(run.pk)
-    going = Run.objects.filter(pk=run.pk, state__in=RUN_UNDER_WAY)
-    if not going.update(expires_at=now + run.mailing.expires_after, **NOTHING_TRIED):
-        raise NotPossible(_not_now(run.pk))  # takes all of the above back
-    # Why it was paused is in its audit; what that told staff to do, they have done.
-    words = _("Paused. Those to be tried again are waiting; resume it to send them.")
-    going.filter(state=RunState.PAUSED).update(reason=words)
-    return again
-
-
-def _reopen(run_id: int) -> None:
-    """Have a run send again if it is finished by now; that it was stays in its audit.
-
-    By its state now, not as the caller read it: it may have moved meanwhile, and its row is ours.
-    """
-    finished = Run.objects.filter(pk=run_id, state=RunState.FINISHED)
-    if finished_at := finished.values_list("finished_at", flat=True).first():
-        _audit(run_id, Audit.Action.FINISH, by=None, now=finished_at)
-    finished.update(state=RunState.SENDING, finished_at=None, reason="")
+    nothing = _("Run %(run)s: none of these waits any more; some may be on their way.")
+    return begin(
+        BulkAction(run_id=run_id, kind=BulkAction.Kind.CANCEL, query=query),
+        deliveries=deliveries,
+        by=by,
+        now=now,
+        nothing=lambda _action: nothing % {"run": run_id},
+    )
 
 
 def _move(run_id: int, allowed: set[RunState], to: RunState, *, reason: str, **also: int) -> None:
     runs = Run.objects.filter(pk=run_id, state__in=allowed)
     moved = runs.update(state=to, reason=reason, **also)
     if not moved:
-        raise NotPossible(_not_now(run_id))
-
-
-def _not_now(run_id: int) -> str:
-    run = Run.objects.get(pk=run_id)
-    return _("Run %(run)s is %(state)s by now. Nothing was changed.") % {
-        "run": run.pk,
-        "state": run.get_state_display().lower(),
-    }
+        raise NotPossible(not_now(run_id))
 
 
 def _audit(

@@ -42,8 +42,8 @@ def count_retry(
 ) -> Retry:
     """What a retry of a run's failed deliveries would do; of those with this `problem`, or `among`
     these, if given."""
-    failed = _failed(run_id, problem, among).order_by().values_list("why").annotate(n=Count("pk"))
-    counts = dict(failed)
+    failed = failed_of(run_id, problem=problem, among=among).order_by().values_list("why")
+    counts = dict(failed.annotate(n=Count("pk")))
     return Retry(again=counts.pop(None, 0), left_out=counts)
 
 
@@ -62,20 +62,18 @@ def nothing_to_retry(run_id: int, *, left_out: Mapping[str, int], problem: str |
     return words % {"run": run_id, "n": format_number(failed), "who": who, "problem": problem}
 
 
-def retriable(
+def failed_of(
     run_id: int, *, problem: str | None = None, among: QuerySet[Delivery] | None = None
-) -> QuerySet[Delivery]:
-    """The failed deliveries that a retry sends again; the others keep how they failed."""
-    return _failed(run_id, problem, among).filter(why__isnull=True)
+) -> QuerySet[Any]:
+    """A run's failed deliveries, `why` saying why a retry leaves them out, null where it does not.
 
-
-def _failed(run_id: int, problem: str | None, among: QuerySet[Delivery] | None) -> QuerySet[Any]:
+    Those left out keep how they failed.
+    """
+    deliveries = Delivery.objects.all() if among is None else among
     # What failed has a problem, and that has an index.
-    failed = Delivery.objects.filter(run=run_id, state=DeliveryState.FAILED, problem__isnull=False)
+    failed = deliveries.filter(run=run_id, state=DeliveryState.FAILED, problem__isnull=False)
     if problem is not None:
         failed = failed.filter(problem=problem)
-    if among is not None:
-        failed = failed.filter(pk__in=among.order_by().values("pk"))
     single = Run.objects.filter(pk=run_id, trigger=Run.Trigger.SINGLE).exists()
     return with_reason(failed, run_id=run_id, single=single)
 

@@ -15,9 +15,10 @@ from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 
 from mailer.locks import Lock, wait_for
-from mailer.models import Batch, DomainLimit, Relay, Run
+from mailer.models import Batch, BulkAction, DomainLimit, Relay, Run
 from mailer.states import BatchState, RunState
 
+from . import bulk
 from .fairness import can_be_sent
 from .planning import run_before, runs_to_prepare
 from .shares import usable_relay
@@ -28,9 +29,10 @@ QUEUE = 500
 
 @dataclass(frozen=True, slots=True)
 class Bell:
-    """One ring: prepare the run, or send the batch, with this id. `task_id` names the task."""
+    """One ring: prepare the run, send the batch, or go on with the bulk action, with this id.
+    `task_id` names the task."""
 
-    work: Literal["prepare", "send"]
+    work: Literal["prepare", "send", "act"]
     pk: int
     task_id: str
 
@@ -49,6 +51,8 @@ def take_bells(*, now: datetime, processes: int) -> list[Bell]:
         if run.state == RunState.PREPARING or run_before(run) is None
     ]
     Run.objects.filter(pk__in=[bell.pk for bell in bells]).update(rung_at=now)
+    acts = bulk.take_unfinished(now=now, forgotten=_forgotten(now))
+    bells += [Bell("act", pk, _new_task_id()) for pk in acts]
     chosen = _choose_batches(now=now, limit=2 * max(1, processes))
     # In one order everywhere: two that ring at once then wait for each other, not deadlock.
     for batch in sorted(chosen, key=lambda batch: batch.pk):
@@ -64,6 +68,8 @@ def unring(bell: Bell) -> None:
     """The broker did not take it: the next tick shall ring again at once."""
     if bell.work == "prepare":
         Run.objects.filter(pk=bell.pk).update(rung_at=None)
+    elif bell.work == "act":
+        BulkAction.objects.filter(pk=bell.pk).update(rung_at=None)
     else:
         Batch.objects.filter(pk=bell.pk, state=BatchState.READY, task_id=bell.task_id).update(
             rung_at=None, task_id=""

@@ -121,7 +121,7 @@ def test_refused_deferred_and_retried(site: Site, inbox: Inbox) -> None:
 
     before = Counter(inbox.addresses)
     inbox.answer = lambda _address, _before: ""
-    assert control.retry_failed(run.pk, by=None, now=timezone.now()) == 1
+    assert control.retry_failed(run.pk, by=None, now=timezone.now()).done == 1
     wait_finished(run, site=site)
     assert Counter(inbox.addresses) - before == Counter({refused: 1})
     assert run.sent == 30

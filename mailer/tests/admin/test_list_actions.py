@@ -7,11 +7,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from django.http import QueryDict
 from django.test import Client
 
+from mailer import tasks
 from mailer.engine.sender import Outcome
-from mailer.models import Audit, Delivery, Mailing, Run
-from mailer.services import exporting
+from mailer.models import Audit, BulkAction, Delivery, Mailing, Run
+from mailer.services import bulk, exporting
 from mailer.tests import factories
 from mailer.tests.ledger import Engine, send_all
 
@@ -76,6 +78,25 @@ def test_all_that_a_filter_finds_is_retried_run_by_run(admin: Client, refused: l
     for run in refused:
         run.refresh_from_db()
         assert (run.state, run.failed, run.pending) == ("sending", 1, 1)
+
+
+def test_a_large_one_is_kept_by_the_list_s_query_and_goes_on_in_the_background(
+    admin: Client, refused: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "PIECE", 1)
+    monkeypatch.setattr(tasks, "ring_after_commit", lambda: None)
+    only = {"run__id__exact": refused[0].pk, "reply": "5", "o": "1"}
+    (words,) = said(act(admin, "delivery", "retry_selected", [], **only))
+    assert words.startswith("1 delivery is sent again. 1 more follows in the background;")
+    action = BulkAction.objects.get()
+    assert QueryDict(action.query) == QueryDict(f"run__id__exact={refused[0].pk}&reply=5")
+    shown = admin.get(page("run", "change", refused[0])).content.decode()
+    assert "Sending again what failed: 1 of 2 done." in shown
+    tasks.go_on(action.pk)
+    action.refresh_from_db()
+    assert (action.done, action.finished_at is None) == (2, False)
+    assert [run.deliveries.filter(state="failed").count() for run in refused] == [0, 2]
+    assert "of 2 done" not in admin.get(page("run", "change", refused[0])).content.decode()
 
 
 def test_a_run_in_which_it_is_not_possible_keeps_none_of_the_others_back(

@@ -9,7 +9,7 @@ from mailer.engine.sender import Outcome
 from mailer.exceptions import NotPossible
 from mailer.models import Audit, Batch, Delivery, Run
 from mailer.services import claiming, control, recovery, windows
-from mailer.services.cancelling import cancel_waiting
+from mailer.services.control import cancel_waiting
 from mailer.tests.factories import NOW, make_run
 from mailer.tests.ledger import Engine, check_invariants, send_all
 from mailer.tests.threads import together
@@ -28,7 +28,7 @@ def states(run: Run) -> dict[str, int]:
 
 def test_those_that_wait_are_cancelled_and_the_others_leave(engine: Engine) -> None:
     run = make_run(recipients=6)
-    assert cancel_waiting(run.pk, deliveries=of(run, 2, 4), by=None, now=NOW) == 2
+    assert cancel_waiting(run.pk, deliveries=of(run, 2, 4), by=None, now=NOW).done == 2
     assert states(run) == {"pending": 4, "cancelled": 2}
     send_all(run)
     check_invariants(run, taken=engine.taken)
@@ -46,7 +46,7 @@ def test_what_lies_below_the_mark_is_left_alone(engine: Engine) -> None:
     assert window is not None
     assert len(window) == 3
     everything = Delivery.objects.filter(run=run)
-    assert cancel_waiting(run.pk, deliveries=everything, by=None, now=NOW) == 3
+    assert cancel_waiting(run.pk, deliveries=everything, by=None, now=NOW).done == 3
     assert states(run) == {"pending": 3, "cancelled": 3}
     with pytest.raises(NotPossible, match="none of these waits any more"):
         cancel_waiting(run.pk, deliveries=everything, by=None, now=NOW)
@@ -63,7 +63,7 @@ def test_what_was_put_off_keeps_its_reply_and_the_run_is_finished(engine: Engine
     send_all(run)
     assert states(run) == {"sent": 1, "deferred": 1}
     put_off = Delivery.objects.filter(run=run, state="deferred")
-    assert cancel_waiting(run.pk, deliveries=put_off, by=None, now=NOW) == 1
+    assert cancel_waiting(run.pk, deliveries=put_off, by=None, now=NOW).done == 1
     assert states(run) == {"sent": 1, "cancelled": 1}
     assert run.state == "finished"
     delivery = Delivery.objects.get(run=run, state="cancelled")
@@ -94,7 +94,7 @@ def test_many_at_once_cancel_each_once() -> None:
         try:
             return cancel_waiting(
                 run.pk, deliveries=Delivery.objects.filter(run=run), by=None, now=NOW
-            )
+            ).done
         except NotPossible:
             return 0
 
@@ -108,7 +108,7 @@ def test_a_retry_of_some_sends_those_again(engine: Engine) -> None:
     send_all(run)
     engine.script = lambda _message: Outcome.SENT
     some = Delivery.objects.filter(run=run, seq__in=(1, 3))
-    assert control.retry_failed(run.pk, by=None, now=NOW, deliveries=some) == 2
+    assert control.retry_failed(run.pk, by=None, now=NOW, deliveries=some).done == 2
     send_all(run)
     assert states(run) == {"sent": 2, "failed": 2}
     with pytest.raises(NotPossible, match="no failed deliveries to retry"):

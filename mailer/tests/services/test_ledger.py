@@ -18,6 +18,7 @@ from mailer.services import (
     relays,
     ringing,
     sending,
+    sending_again,
     watch,
     windows,
 )
@@ -168,7 +169,7 @@ def test_two_people_pressing_retry_at_once_retry_once(engine: Engine) -> None:
 
     def press() -> int:
         try:
-            return control.retry_failed(run.pk, by=None, now=LATER)
+            return control.retry_failed(run.pk, by=None, now=LATER).done
         except NotPossible:
             return 0
 
@@ -422,10 +423,10 @@ def test_retry_sends_only_the_failed(engine: Engine) -> None:
     send_all(run)
     assert run.state == "sending"
     engine.script = lambda _message: Outcome.SENT
-    assert control.retry_failed(run.pk, by=None, now=LATER, problem="551") == 2
+    assert control.retry_failed(run.pk, by=None, now=LATER, problem="551").done == 2
     send_all(run, now=LATER)
     assert states(run) == {"sent": 7, "failed": 2}
-    assert control.retry_failed(run.pk, by=None, now=LATER) == 2
+    assert control.retry_failed(run.pk, by=None, now=LATER).done == 2
     send_all(run, now=LATER)
     assert states(run) == {"sent": 9}
     assert Audit.objects.filter(run=run, action="retry").count() == 2
@@ -443,7 +444,7 @@ def test_retry_leaves_who_is_suppressed_as_they_failed(engine: Engine) -> None:
     assert gone.recipient is not None
     gone.recipient.subscriptions.update(state=SubscriptionState.UNSUBSCRIBED)
     engine.script = lambda _message: Outcome.SENT
-    assert control.retry_failed(run.pk, by=None, now=LATER) == 2
+    assert control.retry_failed(run.pk, by=None, now=LATER).done == 2
     Suppression.objects.create(address=later_dead.address)
     send_all(run, now=LATER)
     assert states(run) == {"sent": 1, "failed": 2, "skipped": 1}
@@ -696,13 +697,13 @@ def test_a_retry_that_a_cancel_overtook_changes_nothing(
     run = make_run(recipients=3)
     engine.script = lambda m: Outcome.FAILED if m.seq == 1 else Outcome.DEFERRED
     send_all(run)
-    real = control.try_again
+    real = sending_again.try_again
 
     def overtaken(*args: Any, **kwargs: Any) -> int:
         Run.objects.filter(pk=run.pk).update(state="cancelled")
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(control, "try_again", overtaken)
+    monkeypatch.setattr(sending_again, "try_again", overtaken)
     with pytest.raises(NotPossible):
         control.retry_failed(run.pk, by=None, now=LATER)
     assert states(run) == {"failed": 1, "deferred": 2}

@@ -8,7 +8,7 @@ import pytest
 from mailer.engine.sender import Outcome
 from mailer.exceptions import NotPossible
 from mailer.models import Attempt, Audit, Delivery, Run
-from mailer.services import claiming, control, recovery, windows
+from mailer.services import claiming, control, recovery, sending_again, windows
 from mailer.states import DeliveryState
 from mailer.tests.factories import NOW, make_run
 from mailer.tests.ledger import Engine, check_invariants, send_all
@@ -52,7 +52,7 @@ def test_they_arrived_or_not_also_in_a_run_that_is_over(
 ) -> None:
     Run.objects.filter(pk=run.pk).update(state=run_state)
     uncertain = list(Delivery.objects.filter(run=run, state="uncertain").values_list("pk"))
-    assert control.resolve_uncertain(run.pk, to=to, by=None, now=LATER) == 2
+    assert control.resolve_uncertain(run.pk, to=to, by=None, now=LATER).done == 2
     assert states(run) == after
     assert run.state == run_state
     for (pk,) in uncertain:
@@ -67,7 +67,7 @@ def test_they_arrived_or_not_also_in_a_run_that_is_over(
 
 def test_once_more_goes_as_a_retry_does(run: Run, engine: Engine) -> None:
     engine.taken.clear()
-    assert control.resolve_uncertain(run.pk, to=PENDING, by=None, now=LATER) == 2
+    assert control.resolve_uncertain(run.pk, to=PENDING, by=None, now=LATER).done == 2
     assert states(run) == {"sent": 1, "failed": 1, "pending": 2}
     assert (run.state, run.finished_at) == ("sending", None)
     assert run.expires_at == LATER + run.mailing.expires_after
@@ -82,7 +82,7 @@ def test_once_more_goes_as_a_retry_does(run: Run, engine: Engine) -> None:
 def test_what_did_not_arrive_can_then_be_retried(run: Run, engine: Engine) -> None:
     engine.taken[:] = [d.address for d in Delivery.objects.filter(run=run, state="sent")]
     control.resolve_uncertain(run.pk, to=FAILED, by=None, now=LATER)
-    assert control.retry_failed(run.pk, by=None, now=LATER) == 3
+    assert control.retry_failed(run.pk, by=None, now=LATER).done == 3
     assert Audit.objects.get(run=run, action="finish").at == NOW
     send_all(run, now=LATER)
     assert states(run) == {"sent": 4}
@@ -100,13 +100,13 @@ def test_nothing_is_sent_again_in_a_cancelled_run(run: Run) -> None:
 def test_a_cancel_that_overtakes_takes_it_all_back(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = control.try_again
+    real = sending_again.try_again
 
     def overtaken(*args: Any, **kwargs: Any) -> int:
         Run.objects.filter(pk=run.pk).update(state="cancelled")
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(control, "try_again", overtaken)
+    monkeypatch.setattr(sending_again, "try_again", overtaken)
     with pytest.raises(NotPossible):
         control.resolve_uncertain(run.pk, to=PENDING, by=None, now=LATER)
     assert states(run)["uncertain"] == 2
@@ -122,7 +122,7 @@ def test_a_run_without_uncertain_deliveries_has_nothing_to_resolve(to: DeliveryS
 
 
 def test_no_other_state_is_an_answer(run: Run) -> None:
-    with pytest.raises(ValueError, match="uncertain to cancelled"):
+    with pytest.raises(ValueError, match="does not become cancelled"):
         control.resolve_uncertain(run.pk, to=DeliveryState.CANCELLED, by=None, now=LATER)
     assert states(run)["uncertain"] == 2
 
@@ -131,7 +131,7 @@ def test_no_other_state_is_an_answer(run: Run) -> None:
 def test_two_people_answering_at_once_answer_once(run: Run, to: DeliveryState) -> None:
     def answer() -> int:
         try:
-            return control.resolve_uncertain(run.pk, to=to, by=None, now=LATER)
+            return control.resolve_uncertain(run.pk, to=to, by=None, now=LATER).done
         except NotPossible:
             return 0
 
@@ -147,5 +147,5 @@ def test_what_a_lost_worker_leaves_is_labelled_without_it_and_can_be_resolved() 
     recovery.reap_lost_batches(now=LATER)
     found = Delivery.objects.filter(run=run, state="uncertain").values_list("problem", flat=True)
     assert set(found) == {"interrupted"}
-    assert control.resolve_uncertain(run.pk, to=SENT, by=None, now=LATER) == 3
+    assert control.resolve_uncertain(run.pk, to=SENT, by=None, now=LATER).done == 3
     assert states(run) == {"sent": 3}

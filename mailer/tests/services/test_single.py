@@ -286,7 +286,7 @@ def test_a_retry_follows_the_same_rule(message: Message, engine: Engine) -> None
     engine.script = lambda _message: Outcome.FAILED
     send_all(run)
     engine.script = lambda _message: Outcome.SENT
-    assert control.retry_failed(run.pk, by=None, now=LATER) == 1
+    assert control.retry_failed(run.pk, by=None, now=LATER).done == 1
     send_all(run, now=LATER)
     check_invariants(run, taken=engine.taken)
     assert run.sent == 1
