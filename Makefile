@@ -7,7 +7,7 @@ MAKE_VENV = command -v $(PYTHON) >/dev/null || { \
 	$(PYTHON) scripts/make_venv.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up flower superuser test faults check bench lock venv venv-dev
+.PHONY: help demo up flower superuser test faults check bench lock editor venv venv-dev
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]* ## /  make \1\t/p' Makefile | expand -t 18
@@ -39,6 +39,9 @@ bench: venv-dev ## measure against peers, a line each (ONLY=name SIZE=1000000)
 
 lock: venv-dev ## compile requirements*.in anew
 	@$(VENV) scripts/locks.py write
+
+editor: ## bundle the source editor anew, as scripts/codemirror says (needs Node.js)
+	@cd scripts/codemirror && npm ci --no-audit --no-fund && node build.js
 
 venv:
 	@$(MAKE_VENV) requirements.txt
