@@ -20,13 +20,13 @@ from mailer.services.writing import (
     newer_version,
 )
 
+from .source_editor import SourceInput, describe_offers
+
 one_line = RegexValidator(r"^[^\r\n]*$", gettext_lazy("Write it on one line."))
 
 
 class SourceField(forms.CharField):
     """Text kept as it was written, but for the line ends that browsers put in."""
-
-    widget = forms.Textarea
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(required=False, strip=False, **kwargs)
@@ -67,12 +67,11 @@ class MessageForm(forms.ModelForm[Message]):
         help_text=gettext_lazy("Empty: replies go to the address above."),
     )
     html = SourceField(
-        label=gettext_lazy("HTML"),
-        widget=forms.Textarea(attrs={"class": "source", "rows": 20, "spellcheck": "false"}),
+        label=gettext_lazy("HTML"), widget=SourceInput("html", rows=20, spellcheck="false")
     )
     text = SourceField(
         label=gettext_lazy("Plain text"),
-        widget=forms.Textarea(attrs={"class": "source", "rows": 12}),
+        widget=SourceInput("text", rows=12),
         help_text=gettext_lazy("Empty: it is made from the HTML."),
     )
     # What the page was opened on: what came after it is not overwritten unseen.
@@ -87,6 +86,9 @@ class MessageForm(forms.ModelForm[Message]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.warnings: list[str] = []
+        offers = describe_offers()
+        for widget in self._sources().values():
+            widget.offer(offers)
         current = self.instance.current if self.instance.pk else None
         if self.instance.pk:
             self.initial["opened_name"] = self.instance.name
@@ -100,12 +102,16 @@ class MessageForm(forms.ModelForm[Message]):
         html, text = values.get("html", ""), values.get("text", "")
         if not html.strip() and not text.strip():
             self.add_error("html", _("The message is empty: write HTML, plain text or both."))
-        for found in check_message(subject=values.get("subject", ""), html=html, text=text):
+        findings = check_message(subject=values.get("subject", ""), html=html, text=text)
+        for found in findings:
             if found.problem.kind == "error":
                 self.add_error(found.field, _line_and_reason(found))
             else:
                 label = self.fields[found.field].label
                 self.warnings.append(f"{label}: {_line_and_reason(found)}")
+        for name, widget in self._sources().items():
+            errors = [f for f in findings if f.field == name and f.problem.kind == "error"]
+            widget.mark((found.problem.line, _line_and_reason(found)) for found in errors)
         theirs = (
             newer_version(self.instance, than=values.get("opened")) if self.instance.pk else None
         )
@@ -123,6 +129,10 @@ class MessageForm(forms.ModelForm[Message]):
     def content(self) -> dict[str, str]:
         """What save_version takes, of a valid form."""
         return {name: self.cleaned_data[name] for name in CONTENT_FIELDS}
+
+    def _sources(self) -> dict[str, SourceInput]:
+        widgets = {name: field.widget for name, field in self.fields.items()}
+        return {name: found for name, found in widgets.items() if isinstance(found, SourceInput)}
 
 
 def _who_was_first(theirs: MessageVersion) -> str:

@@ -4,7 +4,6 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
@@ -14,6 +13,7 @@ from mailer.models import MessageVersion
 from .message_file import list_files
 from .preview import PreviewMixin
 from .read_only import ReadOnlyInline, ReadOnlyMixin
+from .source_editor import SourceMedia, show_source
 
 
 class MessageVersionInline(ReadOnlyInline):
@@ -40,6 +40,8 @@ class MessageVersionAdmin(PreviewMixin, ReadOnlyMixin, admin.ModelAdmin[MessageV
     change_form_template = "admin/mailer/messageversion/change_form.html"
     saved = time_column("created_at", _("saved"))
 
+    Media = SourceMedia
+
     def has_module_permission(self, request: HttpRequest) -> bool:
         return False
 
@@ -53,16 +55,12 @@ class MessageVersionAdmin(PreviewMixin, ReadOnlyMixin, admin.ModelAdmin[MessageV
 
     @admin.display(description=_("HTML"))
     def html_source(self, version: MessageVersion) -> SafeString | str:
-        return _source(version.html)
+        return show_source(version.html, kind="html")
 
     @admin.display(description=_("plain text"))
     def text_source(self, version: MessageVersion) -> SafeString | str:
-        return _source(version.text)
+        return show_source(version.text, kind="text")
 
     @admin.display(description=_("files"))
     def attached(self, version: MessageVersion) -> SafeString | str:
         return list_files(version)
-
-
-def _source(text: str) -> SafeString | str:
-    return format_html('<pre class="code">{}</pre>', text) if text else "—"

@@ -25,6 +25,11 @@ def placeholder_name(heading: str, *, position: int = 1) -> str:
     return name or (heading and f"column_{position}")
 
 
+def can_be_placeholder(name: str) -> bool:
+    """Whether a message can say {{ name }}; attributes written by hand may be called anything."""
+    return name.isidentifier() and not name.startswith("_") and name not in RESERVED
+
+
 def placeholder_names(headings: Sequence[str]) -> list[str]:
     """The names of all columns; those at the end that have none are left out."""
     names = [placeholder_name(text, position=n) for n, text in enumerate(headings, start=1)]

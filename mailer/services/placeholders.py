@@ -11,16 +11,25 @@ from mailer.engine.render import placeholders
 from mailer.models import Mailing, MessageVersion, Recipient
 
 from .audience import recipients_of
-from .column_names import placeholder_name
+from .column_names import can_be_placeholder, placeholder_name
 
 #: What everybody has, filled in or empty.
 FIXED = frozenset({"name", "address", "language", "time_zone"})
+#: Whose columns are offered: so many people, the newest; looking at all may take long.
+PEOPLE_ASKED = 200
 #: No more names are looked for: each may take a look at every recipient.
 NAMES_ASKED = 10
 #: Filters and tests that a missing value passes through.
 FORGIVING = {"d", "default", "defined", "undefined", "none"}
 
 _parser = jinja2.Environment(autoescape=True)
+
+
+def known_placeholders() -> list[str]:
+    """What a message can fill in: what everybody has, and what the newest recipients have."""
+    newest = Recipient.objects.order_by("-pk").values_list("attributes", flat=True)
+    names = {name for attributes in newest[:PEOPLE_ASKED] for name in attributes}
+    return sorted(FIXED | {name for name in names if can_be_placeholder(name)})
 
 
 def unknown_placeholders(sources: Iterable[str]) -> dict[str, str]:

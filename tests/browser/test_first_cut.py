@@ -106,7 +106,7 @@ def test_an_image_is_attached_and_shown_by_the_html(page: Page, mailing: Mailing
     page.select_option("#id_files-0-kind", "inline")
     page.get_by_role("button", name="Save and continue editing").click()
     expect(page.locator(".messagelist")).to_contain_text("the HTML has no cid:logo")
-    page.fill("#id_html", files.locator("code").inner_text())
+    page.get_by_role("textbox", name="HTML:").fill(files.locator("code").inner_text())
     page.get_by_role("button", name="Save and continue editing").click()
     expect(page.locator(".messagelist")).not_to_contain_text("cid:logo")
     assert MessageFile.objects.current().get().image_name == "logo"
