@@ -10,9 +10,10 @@ from django.utils import timezone
 
 from faults.world import World, make_people
 from mailer import tasks
-from mailer.models import Mailing, Recipient, Run, Subscription, Suppression
+from mailer.models import Audit, Mailing, Recipient, Run, Subscription, Suppression
+from mailer.services.bulk import PIECE
 from mailer.services.consent import change_subscription
-from mailer.services.control import cancel_run, pause_run, resume_run
+from mailer.services.control import cancel_run, pause_run, resume_run, retry_failed
 from mailer.services.planning import start_now
 from mailer.states import SubscriptionState
 from mailer.tests.factories import make_mailing, make_relay
@@ -142,3 +143,30 @@ def paused_and_resumed(world: World) -> None:
         tasks.ring_after_commit()
     world.finish(run)
     assert run.sent == 200
+
+
+def retry_of_many(world: World) -> None:
+    """Whoever works on it is killed, piece after piece: everybody is sent to again, once."""
+    total = 3 * PIECE
+    world.want_workers(1)
+    world.relay.behave(replies={"rcpt": "550 5.7.0 not today"})
+    run = world.start_run(recipients=total, breaker_percent=None)
+    world.wait_state(run, "finished")
+    world.relay.behave()
+    action = retry_failed(run.pk, by=None, now=timezone.now())
+    tasks.ring_after_commit()
+    assert (action.done, action.finished_at) == (PIECE, None)
+    while action.finished_at is None:
+        for pid in world.processes():
+            world.kill_child(pid)
+        world.revive_workers()
+        before = action.done
+
+        def goes_on(before: int = before) -> bool:
+            action.refresh_from_db()
+            return action.done > before or action.finished_at is not None
+
+        wait_until(goes_on, what="another goes on with the retry")
+    world.finish(run)
+    assert (action.done, run.failed) == (total, 0)
+    assert Audit.objects.get(run=run, action="retry").count == total

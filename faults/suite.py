@@ -48,6 +48,7 @@ ON_ANYTHING: tuple[Fault, ...] = (
     staff.left_in_the_middle,
     staff.cancelled_in_the_middle,
     staff.paused_and_resumed,
+    staff.retry_of_many,
     streams.killed_in_a_stream,
     streams.reset_in_a_stream,
     streams.reset_in_a_stream_of_long_texts,
