@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from celery import Celery
+from django.template.loader import render_to_string
 from django.test import Client
 from django_celery_beat.models import (
     ClockedSchedule,
@@ -106,6 +107,22 @@ def test_a_form_that_was_open_for_too_long_says_so_in_our_words() -> None:
     assert answer.status_code == 403
     assert "please try again" in html
     assert inline_parts(html) == []
+
+
+@pytest.mark.django_db
+@pytest.mark.database
+def test_what_is_refused_or_missing_or_broken_is_a_page_with_a_way_back(
+    client_for: Clients,
+) -> None:
+    client = client_for()
+    refused = client.get("/admin/django_celery_results/taskresult/")
+    missing = client.get("/admin/nothing/here/")
+    assert (refused.status_code, missing.status_code) == (403, 404)
+    assert "not for your role" in refused.content.decode()
+    broken = render_to_string("500.html")  # without a request, as Django does it
+    for html in (refused.content.decode(), missing.content.decode(), broken):
+        assert 'href="/admin/"' in html
+        assert inline_parts(html) == []
 
 
 def test_the_brand_is_the_projects(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
