@@ -2,8 +2,9 @@
 //
 // The URL (same origin, behind the admin's login) answers with the HTML that belongs inside the
 // element, rendered by the template that rendered it first; so without this script a refresh shows
-// the same. Once the answer holds an element with data-live-done, the whole page is loaded anew:
-// buttons and other parts depend on it, too.
+// the same. Of a part whose element with data-live-stage has another stage than before, the whole
+// page is loaded anew: buttons and other parts depend on it, too. With data-live-done nothing more is
+// to come.
 "use strict";
 (() => {
     const SLOWEST = 60;
@@ -29,6 +30,9 @@
             return;
         }
 
+        const stage = (part) => part.querySelector("[data-live-stage]")?.dataset.liveStage;
+        const first = stage(element);
+
         async function update() {
             // Neither for a hidden tab nor under the hand of somebody who is in it.
             if (!document.hidden && !element.contains(document.activeElement)) {
@@ -39,7 +43,7 @@
                     }
                     element.classList.remove("live-stale");
                     wait = usual;
-                    if (element.querySelector("[data-live-done]")) {
+                    if (stage(element) !== first) {
                         window.location.reload();
                         return;
                     }

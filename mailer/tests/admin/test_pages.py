@@ -102,6 +102,7 @@ def test_the_run_page_tells_what_became_of_it(admin: Client, world: World) -> No
         link = f"run__id__exact={world.run.pk}&amp;state__exact={state}"
         assert re.search(rf"{link}.*?<strong>{count}</strong>", shown), state
     assert "The mailbox does not exist." in shown
+    assert 'data-live-stage="sending failed uncertain"' in shown
     assert "The mail server may have taken these" in shown
     assert "Asked for from the command line" in shown
     assert "data-live-done" not in shown
