@@ -67,10 +67,12 @@ class PeriodicTaskAdmin(ObjectActionsMixin, CarefulListMixin, admin.ModelAdmin[P
         fieldsets = super().get_fieldsets(request, obj)
         if self.has_change_permission(request, obj):
             return fieldsets
-        # The list to choose a task from is a field of the form, and has nothing to be read.
-        (title, first), *rest = fieldsets
+        # The list to choose a task from is a field of the form, and has nothing to be read; the
+        # schedule is read in words, for who may see it may not see what it is made of.
+        (title, first), (when, _choices), *rest = fieldsets
         fields = tuple(name for name in first["fields"] if name != "regtask")
-        return [(title, {**first, "fields": fields}), *rest]
+        timing = {"fields": ("schedule", "last_run", "total_run_count")}
+        return [(title, {**first, "fields": fields}), (when, timing), *rest]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and _is_free(obj)

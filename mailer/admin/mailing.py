@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from admin_ext.components.badges import badge
 from admin_ext.components.change_list import CarefulListMixin
-from admin_ext.components.links import admin_link
+from admin_ext.components.links import admin_link, name_column
 from admin_ext.components.list_actions import confirmed_action
 from admin_ext.components.object_actions import ObjectActionsMixin
 from admin_ext.components.outcome import ActionDone
@@ -78,7 +78,7 @@ class MailingAdmin(
                     "enabled", "schedule_kind", ("every_count", "every_unit"), "weekdays",
                     "weeks_interval", "month_day", "month_interval", "crontab",
                     ("start_date", "start_time"), "schedule_zone", ("end_date", "end_time"),
-                    "schedule", "next_sends",
+                    "next_sends",
                 )
             },
         ),
@@ -136,6 +136,8 @@ class MailingAdmin(
             return single_mailing.FIELDSETS
         name, when, *policies = super().get_fieldsets(request, obj)
         if obj is not None and not self.has_change_permission(request, obj):
+            fields = ("name", "message", "lists", "audience", ("through", "relay_share"))
+            name = (name[0], {"fields": fields})
             return [name, (when[0], {"fields": ("enabled", "schedule", "next_sends")}), *policies]
         return [name, when, *policies]
 
@@ -171,6 +173,8 @@ class MailingAdmin(
     def audience(self, mailing: Mailing) -> SafeString:
         lists = list(mailing.lists.values_list("pk", flat=True)) if mailing.pk else []
         return outlook("audience", mailing, audience_in_words(lists))
+
+    through = name_column("relay", gettext_lazy("relay"))
 
     @admin.display(description=gettext_lazy("schedule in words"))
     def schedule(self, mailing: Mailing) -> str:

@@ -7,6 +7,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from admin_ext.components.links import name_column
 from admin_ext.components.times import time_column
 from mailer.models import MessageVersion
 
@@ -18,11 +19,12 @@ from .source_editor import SourceMedia, show_source
 
 class MessageVersionInline(ReadOnlyInline):
     model = MessageVersion
-    fields = ("number", "subject", "saved", "created_by")
+    fields = ("number", "subject", "saved", "saved_by")
     readonly_fields = fields
     verbose_name_plural = _("versions, newest first")
     show_change_link = True
     saved = time_column("created_at", _("saved"))
+    saved_by = name_column("created_by", _("by"))
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("message", "created_by")
@@ -33,12 +35,13 @@ class MessageVersionAdmin(PreviewMixin, ReadOnlyMixin, admin.ModelAdmin[MessageV
     """Reached from its message; in no menu."""
 
     fields = (
-        "message", "number", "saved", "created_by", "subject", "sender", "reply_to",
+        "message", "number", "saved", "saved_by", "subject", "sender", "reply_to",
         "html_source", "text_source", "attached",
     )  # fmt: skip
-    readonly_fields = ("saved", "sender", "html_source", "text_source", "attached")
+    readonly_fields = ("saved", "saved_by", "sender", "html_source", "text_source", "attached")
     change_form_template = "admin/mailer/messageversion/change_form.html"
     saved = time_column("created_at", _("saved"))
+    saved_by = name_column("created_by", _("by"))
 
     Media = SourceMedia
 

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from admin_ext.components.badges import badge
-from admin_ext.components.links import admin_link
+from admin_ext.components.links import admin_link, name_column
 from admin_ext.components.paginator import BigTableMixin
 from admin_ext.components.times import time_column
 from mailer.models import Consent, Subscription
@@ -29,9 +29,10 @@ TONES = {
 
 class ConsentInline(ReadOnlyInline):
     model = Consent
-    fields = ("recorded", "state", "source", "evidence", "wording", "recorded_by")
+    fields = ("recorded", "state", "source", "evidence", "wording", "by_whom")
     readonly_fields = fields
     recorded = time_column("recorded_at", _("recorded"))
+    by_whom = name_column("recorded_by", _("recorded by"))
     verbose_name_plural = _("consent records")
 
 
@@ -47,6 +48,9 @@ class SubscriptionAdmin(BigTableMixin, admin.ModelAdmin[Subscription]):
     fields = ("recipient", "list", "state", "evidence")
     autocomplete_fields = ("recipient", "list")
     inlines = (ConsentInline,)
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return self.inlines if obj else ()
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("recipient", "list") if obj else ()
