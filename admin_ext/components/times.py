@@ -15,14 +15,15 @@ from django_stubs_ext import StrOrPromise
 
 
 def relative_time(when: datetime, *, now: datetime, zone: tzinfo | None = None) -> str:
-    """Say "in 3 h", "2 min ago", "just now"; beyond 30 days the date itself (in the viewer's zone,
-    or in the one given)."""
+    """Say "in 3 h", "2 min ago", "just now", "in a moment"; beyond 30 days the date itself (in the
+    viewer's zone, or in the one given)."""
     seconds = (when - now).total_seconds()
     if abs(seconds) < 5:
-        return _("just now")
+        return _("in a moment") if seconds > 0 else _("just now")
     if abs(seconds) > 30 * 86_400:
         return date_format(timezone.localtime(when, zone), "j M Y")
-    span = format_duration(timedelta(seconds=abs(seconds)))
+    whole = int(abs(seconds))
+    span = _("%(n)s s") % {"n": whole} if whole < 10 else format_duration(timedelta(seconds=whole))
     return (_("in %(span)s") if seconds > 0 else _("%(span)s ago")) % {"span": span}
 
 

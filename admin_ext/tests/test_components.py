@@ -23,6 +23,8 @@ NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
     ("seconds", "words"),
     [
         (0, "just now"),
+        (4, "in a moment"),
+        (-7.6, "7 s ago"),
         (-30, "30 s ago"),
         (3 * 3600, "in 3 h"),
         (-120, "2 min ago"),
@@ -31,7 +33,7 @@ NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
         (400 * 86_400, "28 Dec 2027"),
     ],
 )
-def test_relative_time(seconds: int, words: str) -> None:
+def test_relative_time(seconds: float, words: str) -> None:
     assert relative_time(NOW + timedelta(seconds=seconds), now=NOW) == words
 
 
