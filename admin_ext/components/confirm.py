@@ -67,7 +67,7 @@ def render_confirmation(
         **model_admin.admin_site.each_context(request),
         "opts": model_admin.opts,
         "media": model_admin.media + asked.form.media if asked.form else model_admin.media,
-        "title": asked.title,
+        "title": str(asked.title).removesuffix("…"),  # that is for what leads here
         "subtitle": None,
         "asked": asked,
         "hidden": [*asked.hidden, (MOMENT_FIELD, sign_moment(moment, purpose=asked.purpose))],

@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
@@ -43,10 +43,10 @@ class DeliveryAdmin(
     sortable_by = ()
     fields = (
         "state_words", "run_link", "recipient_link", "last_outcome", "next_try", "message_id",
-        "variables",
+        "values",
     )  # fmt: skip
     readonly_fields = ("state_words", "run_link", "recipient_link", "last_outcome", "next_try",
-                       "message_id", "filled_in")  # fmt: skip
+                       "message_id", "filled_in", "values")  # fmt: skip
     change_form_template = "admin/mailer/delivery/change_form.html"
     change_list_template = "admin/mailer/delivery/change_list.html"
 
@@ -68,7 +68,7 @@ class DeliveryAdmin(
         fields = super().get_fields(request, obj)
         if obj is None or not obj.run.is_single:
             return fields
-        return ["filled_in" if name == "variables" else name for name in fields]
+        return ["filled_in" if name == "values" else name for name in fields]
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         # Within a run by its index (run, seq); over all of them the newest first.
@@ -138,6 +138,12 @@ class DeliveryAdmin(
     def filled_in(self, delivery: Delivery) -> str:
         """The names alone: one may be a link that sets a password, or the code that logs in."""
         return ", ".join(sorted(delivery.variables))
+
+    @admin.display(description=gettext_lazy("filled in"))
+    def values(self, delivery: Delivery) -> SafeString:
+        rows = sorted(delivery.variables.items())
+        words = format_html_join("", "<dt>{}</dt><dd><bdi>{}</bdi></dd>", rows)
+        return format_html('<dl class="values">{}</dl>', words)
 
     @admin.display(description="Message-ID")
     def message_id(self, delivery: Delivery) -> SafeString:

@@ -133,6 +133,8 @@ class MailingForm(forms.ModelForm[Mailing]):
         self.schedule_changed = False
         self.asked_in_vain = False  # to switch on a schedule that this kind has not
         self.initial = {**self.initial, **show_schedule(self.before)}
+        if (percent := self.initial.get("breaker_percent")) and percent == int(percent):
+            self.initial["breaker_percent"] = int(percent)  # 5, not 5.0
         if not self.may_schedule:
             self._lock_schedule()
         if "schedule_zone" in self.fields:  # before clean() reads it

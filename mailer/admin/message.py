@@ -24,6 +24,7 @@ from .message_file import FileFormSet, MessageFileInline
 from .message_form import MessageForm
 from .message_version import MessageVersionInline
 from .placeholder_words import warnings_of_unknown
+from .run_page import may_see_results
 from .send_test import SEND_TEST_ACTION, describe_tests
 
 
@@ -69,6 +70,9 @@ class MessageAdmin(
         return found.annotate(
             **{f"version_{name}": Subquery(newest.values(name)[:1]) for name in columns}
         )
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return self.inlines if obj else (MessageFileInline,)  # nothing has a version yet
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
@@ -116,6 +120,7 @@ class MessageAdmin(
     ) -> HttpResponse:
         obj = kwargs.get("obj")
         context["tests"] = describe_tests(obj, request) if obj else []
+        context["may_see_results"] = may_see_results(request)
         return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description=gettext_lazy("subject"))

@@ -73,7 +73,7 @@ def describe_batches(run: Run, request: HttpRequest) -> dict[str, Any]:
         return {"batches": None}
     batches = list(run.batches.order_by("-id")[:BATCHES_SHOWN])
     results: dict[str, int] = {}
-    if user.has_perm("django_celery_results.view_taskresult"):
+    if may_see_results(request):
         results = results_of([batch.task_id for batch in batches if batch.task_id])
     query = urlencode({"run__id__exact": run.pk})
     return {
@@ -91,6 +91,11 @@ def may_see_deliveries(request: HttpRequest) -> bool:
     """Whether this person sees to whom a run went; a relay's reply often repeats the address."""
     user: Any = request.user
     return bool(user.has_perm("mailer.view_delivery"))
+
+
+def may_see_results(request: HttpRequest) -> bool:
+    user: Any = request.user
+    return bool(user.has_perm("django_celery_results.view_taskresult"))
 
 
 def deliveries_url(run: Run, **filters: str) -> str:
@@ -170,7 +175,7 @@ def _failures(run: Run, request: HttpRequest) -> list[dict[str, Any]]:
         {
             **group,
             "label": DeliveryState(group["state"]).label,
-            "reply": group["reply"] if seen else "",
+            "reply": _without_status(group["reply"], group["problem"]) if seen else "",
             "url": seen
             and deliveries_url(run, state__exact=group["state"], problem=group["problem"]),
             "retry_url": retry
@@ -179,6 +184,11 @@ def _failures(run: Run, request: HttpRequest) -> list[dict[str, Any]]:
         }
         for group in failures_by_reply(run)
     ]
+
+
+def _without_status(reply: str, problem: str) -> str:
+    """ "no such user" of "5.1.1 no such user", where "550 5.1.1" stands above it."""
+    return reply.removeprefix(problem.partition(" ")[2]).strip()
 
 
 def _timeline(run: Run) -> list[Event]:

@@ -7,6 +7,7 @@ from django.utils import timezone
 from django.utils.dateformat import format as format_date
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from admin_ext.components.times import relative_time
@@ -43,15 +44,23 @@ def sends_of(schedule: Schedule, *, enabled: bool) -> SafeString | str:
         return "—"
     if not slots:
         return _("None: it is not sent by schedule (any more).")
-    note = "" if enabled else _("The schedule is off: none of these is sent.")
     rows = format_html_join(
         "",
         '<li><time datetime="{}">{}</time> <span class="quiet">{}</span></li>',
         ((slot.at.isoformat(), *_tell(slot, schedule.zone)) for slot in slots),
     )
     first = relative_time(slots[0].at, now=now, zone=schedule.zone)
-    lead = _("The first one: %(when)s.") % {"when": first} if enabled else note
-    return format_html('<p class="sends-lead">{}</p><ol class="sends">{}</ol>', lead, rows)
+    note = (
+        _("The first one: %(when)s.") % {"when": first}
+        if enabled
+        else _("The schedule is off: none of these is sent.")
+    )
+    return format_html(
+        '<p class="sends-lead">{}. {}</p><ol class="sends">{}</ol>',
+        capfirst(describe_schedule(schedule)),
+        note,
+        rows,
+    )
 
 
 def moment_in_words(at: datetime, zone: ZoneInfo) -> str:

@@ -19,7 +19,7 @@ from mailer.tasks import publish_test
 
 from .history import note_change
 from .message_form import AddressField
-from .run_page import results_of
+from .run_page import may_see_results, results_of
 
 SHOWN = 10
 
@@ -91,9 +91,8 @@ SEND_TEST_ACTION = ObjectAction(
 def describe_tests(message: Message, request: HttpRequest) -> list[dict[str, Any]]:
     """The last tests of a message, newest first, each with its stored result's key if this person
     may see that."""
-    user: Any = request.user
     tests = list(message.tests.select_related("requested_by", "relay")[:SHOWN])
     results: dict[str, int] = {}
-    if user.has_perm("django_celery_results.view_taskresult"):
+    if may_see_results(request):
         results = results_of([test.task_id for test in tests])
     return [{"test": test, "result": results.get(test.task_id)} for test in tests]

@@ -36,6 +36,7 @@ def _errors(response: Any) -> dict[str, list[str]]:
 
 
 def test_a_message_is_saved_with_its_first_version(admin: Client) -> None:
+    assert "Versions, newest first" not in admin.get(page("message", "add")).content.decode()
     assert admin.post(page("message", "add"), CONTENT).status_code == 302
     version = Message.objects.get().current
     assert version is not None

@@ -51,6 +51,7 @@ def test_the_sends_follow_the_fields_and_nothing_is_saved(admin: Client, world: 
     key = {"mailing": world.mailing.pk}
     before = Mailing.objects.values().get(pk=world.mailing.pk)
     shown = words(admin, "sends", **WEEKLY, **key)
+    assert "Every Monday at 09:30, Asia/Taipei." in shown
     assert "Mon 7 Jan 2030, 09:30 CST" in shown
     assert shown.count("<li>") == 10
     assert "Tue 8 Jan 2030" in words(admin, "sends", **{**WEEKLY, "weekdays": ["1"]}, **key)

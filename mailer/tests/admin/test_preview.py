@@ -126,7 +126,7 @@ def test_people_are_shown_to_those_who_may_see_them(
     version: Any = world.version
     shown, _frame = look(login("view_message"), version, to=world.recipient.address)
     assert world.recipient.address not in shown
-    assert "Show it as for" not in shown
+    assert "Show it for" not in shown
     shown, _frame = look(login("view_message", "view_recipient"), version)
     assert world.recipient.address in shown
     for view in ("preview", "frame"):

@@ -254,7 +254,8 @@ def test_the_page_shows_the_next_ten_sends_and_the_gap(admin: Client) -> None:
     assert "Sat 30 Mar 2030, 02:30 CET" in shown
     assert "Sun 31 Mar 2030, 03:30 CEST" in shown
     assert shown.count("02:30 does not exist on that day") == 1
-    assert "every day at 02:30, Europe/Berlin" in shown
+    assert "Every day at 02:30, Europe/Berlin. The first one: in " in shown
+    assert 'name="breaker_percent" value="5"' in shown  # not 5.0
 
 
 def test_a_mailing_with_runs_is_kept_and_one_without_goes_with_its_wake_up(
