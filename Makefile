@@ -7,7 +7,7 @@ MAKE_VENV = command -v $(PYTHON) >/dev/null || { \
 	$(PYTHON) scripts/make_venv.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up flower superuser test faults check bench lock editor venv venv-dev
+.PHONY: help demo up flower superuser test pictures faults check bench lock editor venv venv-dev
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]* ## /  make \1\t/p' Makefile | expand -t 18
@@ -26,6 +26,9 @@ superuser: venv ## create an administrator
 
 test: venv-dev ## run all tests; the last line says what was not run
 	@$(VENV) tests/run.py
+
+pictures: venv-dev ## take the guides' pictures anew, into docs/images
+	@SCREENSHOTS=docs/images $(VENV) -m pytest -q -n0 tests/browser/test_staff_at_work.py
 
 faults: venv-dev ## make everything go wrong, a line each (ONLY=name KILLS=200 SEED=number)
 	@$(VENV) -m faults $(ONLY)

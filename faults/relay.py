@@ -69,9 +69,9 @@ class RecordingRelay:
         self._process.stdin.flush()
         self._wait_for("behaves")
 
-    def wait_held(self) -> None:
+    def wait_held(self, *, seconds: float = 30) -> None:
         """Until a connection stands where `hold_at` said."""
-        self._wait_for("holds")
+        self._wait_for("holds", seconds=seconds)
 
     @property
     def accepted(self) -> list[Accepted]:
@@ -95,10 +95,10 @@ class RecordingRelay:
         for line in self._process.stdout:
             self._said.put(line.strip())
 
-    def _wait_for(self, word: str) -> None:
+    def _wait_for(self, word: str, *, seconds: float = 30) -> None:
         while True:
             try:
-                said = self._said.get(timeout=30)
+                said = self._said.get(timeout=seconds)
             except queue.Empty:
                 raise AssertionError(f"the relay never said that it {word}") from None
             if said == word:

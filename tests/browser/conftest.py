@@ -10,6 +10,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.system.conftest import broker, inbox, site
 from tests.system.processes import Site
 
+from .watching import open_tab
+
 __all__ = ["broker", "inbox", "site"]
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -32,14 +34,11 @@ def page(browser: Browser, site: Site) -> Iterator[Page]:
     User.objects.create_superuser("admin", password="a-long-password")
     address = site.start_web()
     context = browser.new_context(base_url=address, viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page, complaints = open_tab(context)
     page.goto("/admin/login/")
     page.fill("#id_username", "admin")
     page.fill("#id_password", "a-long-password")
     page.click("[type=submit]")
     yield page
     context.close()
-    assert complaints == []  # a violated content security policy is one
+    assert not complaints, "\n".join(complaints)
