@@ -28,7 +28,7 @@ test: venv-dev ## run all tests; the last line says what was not run
 	@$(VENV) tests/run.py
 
 pictures: venv-dev ## take the guides' pictures anew, into docs/images
-	@SCREENSHOTS=docs/images $(VENV) -m pytest -q -n0 tests/browser/test_staff_at_work.py
+	@SCREENSHOTS=docs/images $(VENV) -m pytest -q -n0 -p no:randomly tests/browser/test_staff_at_work.py
 
 faults: venv-dev ## make everything go wrong, a line each (ONLY=name KILLS=200 SEED=number)
 	@$(VENV) -m faults $(ONLY)
