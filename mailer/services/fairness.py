@@ -37,6 +37,8 @@ def note_progress(batch: Batch, *, messages: int) -> None:
 def must_yield(batch: Batch, *, per_second: float, now: datetime) -> bool:
     """Whether another run should have this batch's place, or its worker, before the batch is
     through. `per_second` is how fast the batch is being sent."""
+    if _waits_to_be_prepared(urgent_only=batch.run.mailing.urgent, now=now):
+        return True
     # Whoever was rung for a moment ago is being taken up.
     unheard = Q(rung_at__isnull=True) | Q(rung_at__lt=now - TAKEN_UP_WITHIN)
     waiting = can_be_sent(now=now).filter(unheard).exclude(run_id=batch.run_id)
@@ -56,6 +58,13 @@ def must_yield(batch: Batch, *, per_second: float, now: datetime) -> bool:
         if not relays[relay].is_paused(now=now)
         and (relay == batch.relay_id or by_relay[relay] < relays[relay].places)
     )
+
+
+def _waits_to_be_prepared(*, urgent_only: bool, now: datetime) -> bool:
+    """Whether a run was rung for, and no worker was free to prepare it: who is rung for is due, and
+    waits for no earlier run. While somebody prepares it, it is no longer scheduled."""
+    waiting = Run.objects.filter(state=RunState.SCHEDULED, rung_at__lt=now - TAKEN_UP_WITHIN)
+    return (waiting.filter(mailing__urgent=True) if urgent_only else waiting).exists()
 
 
 def _goes_first(rival: Run, ours: Run, *, behind: float) -> bool:

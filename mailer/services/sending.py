@@ -103,9 +103,9 @@ def _send_windows(
             break
         if turns:
             turns.begin(may_continue)
-        begun = time.monotonic()
+        watch.open_window(results)
         sender.send(window[:size], results, may_continue=may_continue, may_offer=may_offer)
-        watch.note_window(len(results), seconds=time.monotonic() - begun)
+        watch.close_window()
         _speeds[relay.pk] = watch.per_second
         if turns:
             turns.end(attempted=len(results))

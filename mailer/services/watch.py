@@ -1,7 +1,7 @@
 """What a worker keeps an eye on while it sends a batch, however slow the relay is."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from datetime import datetime
 
 from django.conf import settings
@@ -30,14 +30,22 @@ class Watch:
         self._begun = time.monotonic()
         self._look_at = self._begun + LOOK_SECONDS
         self._attempted = self._told = 0
+        self._window: Sized = ()
+        self._opened: float | None = None
         self._yields = False
         self._rates = rates_of(claim.batch, now=clock())
 
-    def note_window(self, messages: int, *, seconds: float) -> None:
+    def open_window(self, results: Sized) -> None:
+        """Messages are handed over from now on; `results` grows as they end."""
+        self._window, self._opened = results, time.monotonic()
+
+    def close_window(self) -> None:
         """Count what was attempted."""
-        self._attempted += messages
-        if messages:
-            self.per_second = messages / max(0.001, seconds)
+        attempted, opened = len(self._window), self._opened
+        self._window, self._opened = (), None
+        self._attempted += attempted
+        if attempted and opened is not None:
+            self.per_second = attempted / max(0.001, time.monotonic() - opened)
 
     def is_halted(self) -> bool:
         now = time.monotonic()
@@ -63,7 +71,9 @@ class Watch:
         return rates_of(batch, now=self._clock()) != self._rates
 
     def _must_yield(self, now: float) -> bool:
-        if now < self._begun + YIELDS_AFTER or not self._attempted:
+        # Not before it has sent something, or it would only have waited for its turn.
+        on_the_way = self._opened is not None and now >= self._opened + LOOK_SECONDS
+        if now < self._begun + YIELDS_AFTER or not (self._attempted or on_the_way):
             return False
         self.close()
         return must_yield(self._claim.batch, per_second=self.per_second, now=self._clock())

@@ -11,8 +11,9 @@ from mailer.models import Batch, Mailing, Relay, Run
 from mailer.services import claiming, ringing
 from mailer.services.control import pause_run, resume_run
 from mailer.services.fairness import must_yield, note_progress
-from mailer.states import BatchState
-from mailer.tests.factories import NOW, make_relay, make_run
+from mailer.services.planning import start_now
+from mailer.states import BatchState, RunState
+from mailer.tests.factories import NOW, make_mailing, make_relay, make_run
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
@@ -147,6 +148,32 @@ def test_urgent_mail_is_made_room_for_and_makes_none() -> None:
     note_progress(urgent, messages=200)
     assert must_yield(usual, per_second=10, now=NOW)
     assert not must_yield(urgent, per_second=10, now=NOW)
+
+
+@pytest.mark.parametrize("urgent", [False, True])
+def test_a_run_that_waits_to_be_prepared_is_made_room_for(*, urgent: bool) -> None:
+    usual = send(make_run(recipients=5))
+    busy = send(make_run(recipients=5, urgent=True))
+    mailing = make_mailing(recipients=5, urgent=urgent)
+    start_now(mailing, moment=NOW, trigger=Run.Trigger.COMMAND, by=None, now=NOW)
+    later = NOW + timedelta(seconds=2)
+    assert not must_yield(usual, per_second=10, now=later)  # nobody was told of it
+    (bell, *_) = ringing.take_bells(now=NOW, processes=1)
+    assert bell.work == "prepare"
+    assert not must_yield(usual, per_second=10, now=NOW)  # a worker is about to take it
+    assert must_yield(usual, per_second=10, now=later)  # none was free
+    assert must_yield(busy, per_second=10, now=later) is urgent
+    Run.objects.filter(pk=bell.pk).update(state=RunState.PREPARING)
+    assert not must_yield(usual, per_second=10, now=later)  # somebody is at it
+
+
+def test_a_run_that_has_to_wait_for_another_is_not() -> None:
+    before = make_run(recipients=400)
+    batch = send(before)
+    later = NOW + timedelta(seconds=2)
+    start_now(before.mailing, moment=later, trigger=Run.Trigger.COMMAND, by=None, now=later)
+    assert [bell.work for bell in ringing.take_bells(now=later, processes=1)] == ["send"]
+    assert not must_yield(batch, per_second=10, now=later + timedelta(seconds=2))
 
 
 def test_many_who_wait_for_a_paused_relay_keep_nobody_else_from_being_rung(

@@ -1,0 +1,61 @@
+"""What a worker notices in the middle of a window, which may take as long as the relay likes."""
+
+from datetime import timedelta
+
+import pytest
+
+from mailer.models import Run
+from mailer.services import watch
+from mailer.services.claiming import claim_batch
+from mailer.services.watch import Watch
+from mailer.tests.factories import NOW, make_relay, make_run
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db]
+
+
+class Clock:
+    """Seconds since the batch was begun."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seconds = 0.0
+        monkeypatch.setattr(watch.time, "monotonic", lambda: self.seconds)
+
+    def now(self) -> object:
+        return NOW + timedelta(seconds=self.seconds)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def watch_over(run: Run, clock: Clock) -> Watch:
+    claim = claim_batch(run.batches.get().pk, task_id="t", worker="w", now=NOW)
+    assert claim is not None
+    return Watch(claim, clock=clock.now, per_second=1)  # type: ignore[arg-type]
+
+
+def is_halted_at(seen: Watch, clock: Clock, seconds: float) -> bool:
+    clock.seconds = seconds
+    return seen.is_halted()
+
+
+def test_a_batch_is_given_back_while_its_first_window_is_on_the_way(clock: Clock) -> None:
+    relay = make_relay(connections=1)
+    seen = watch_over(make_run(relay=relay), clock)
+    make_run(relay=relay, urgent=True)
+    seen.open_window([])
+    assert not is_halted_at(seen, clock, 1.5)
+    assert is_halted_at(seen, clock, 3)
+
+
+def test_a_batch_that_waits_for_its_turn_is_not_given_back_before_it_has_sent(
+    clock: Clock,
+) -> None:
+    relay = make_relay(connections=1)
+    seen = watch_over(make_run(relay=relay), clock)
+    make_run(relay=relay, urgent=True)
+    assert not is_halted_at(seen, clock, 4)
+    seen.open_window([])
+    assert not is_halted_at(seen, clock, 4.5)
+    assert is_halted_at(seen, clock, 6)
