@@ -79,6 +79,9 @@ CELERY_RESULT_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_ACKS_LATE = True
 # Redelivering a task that kills its worker would go round for ever; the tick recovers it instead.
 CELERY_TASK_REJECT_ON_WORKER_LOST = False
+# What hangs, such as a Django backend without a time-out, is killed with its process; its lease
+# then runs out. Far beyond a batch and the relay's answers to its last messages.
+CELERY_TASK_TIME_LIMIT = max(3600, int(2 * (MAILER_BATCH_SECONDS + MAILER_SMTP_DOT_TIMEOUT)))
 # One task in hand per process: batches are long, and a prefetched one would wait behind another.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # What looks after the rest must never queue behind mail (measured: 17 s late on one shared queue).

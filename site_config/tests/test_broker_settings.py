@@ -27,6 +27,7 @@ print(json.dumps({
     "late": [conf.task_acks_late, conf.worker_prefetch_multiplier],
     "control": [conf.control_exchange, conf.event_exchange],
     "tries": conf.broker_connection_max_retries,
+    "limit": conf.task_time_limit,
 }))
 """
 
@@ -59,6 +60,14 @@ def test_redis_hands_nothing_out_again_that_is_still_at_work() -> None:
     assert read["options"]["visibility_timeout"] > 4000 + 900
     assert read["options"]["socket_connect_timeout"] < 10
     assert set(read["queues"]) == {"mail"}  # the control worker names its own
+
+
+@pytest.mark.parametrize(("batch", "limit"), [("300", 3600), ("4000", 9800)])
+def test_a_task_that_hangs_is_killed_and_none_that_waits_for_a_relay(
+    batch: str, limit: int
+) -> None:
+    read = read_settings(MAILER_BATCH_SECONDS=batch, MAILER_SMTP_DOT_TIMEOUT="900")
+    assert read["limit"] == limit
 
 
 @pytest.mark.parametrize("broker", ["amqp://u:p@mq//", "redis://mq/0", "filesystem:///q"])
