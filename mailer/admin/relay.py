@@ -182,6 +182,10 @@ class RelayAdmin(
         return format_html("{} {} · {}", badge("paused", _("Paused")), words, relay.pause_reason)
 
     def _in_use(self, relay: Relay, *, now: datetime) -> SafeString:
+        if relay.is_slow(now=now):
+            words = _("answers slowly; one process is kept for other relays until %(time)s")
+            words %= {"time": clock_time(relay.slow_until, now=now)}
+            return format_html("{} {}", badge("deferred", _("Slow")), words)
         if not relay.waits(now=now):
             return badge("good", _("In use"))
         limit = LIMITS.get(relay.waits_for, LIMITS["second"]) % {"relay": relay}

@@ -104,6 +104,8 @@ class Relay(models.Model):
     paused_until = models.DateTimeField(_("paused until"), null=True, blank=True, editable=False)
     pause_reason = models.CharField(_("why paused"), max_length=300, blank=True, editable=False)
     failures_in_a_row = models.PositiveIntegerField(default=0, editable=False)
+    # It has let us wait for an answer for long: until then it is not given the last process.
+    slow_until = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         verbose_name = _("relay")
@@ -139,6 +141,9 @@ class Relay(models.Model):
     def waits(self, *, now: datetime) -> bool:
         """Whether one of its limits is used up."""
         return self.waits_until is not None and self.waits_until > now
+
+    def is_slow(self, *, now: datetime) -> bool:
+        return self.slow_until is not None and self.slow_until > now
 
     @property
     def places(self) -> int:

@@ -19,6 +19,7 @@ from mailer.models import Batch, Delivery, Relay, Run
 from mailer.states import BatchState, DeliveryState, RunState
 
 from .progress import count_moves
+from .relays import places_for_slow
 from .tail import move_to_tail
 
 
@@ -39,11 +40,13 @@ class Claim:
         return not self.lost.is_set() and time.monotonic() < self.deadline
 
 
-def claim_batch(batch_id: int, *, task_id: str, worker: str, now: datetime) -> Claim | None:
+def claim_batch(
+    batch_id: int, *, task_id: str, worker: str, now: datetime, processes: int = 1
+) -> Claim | None:
     """Take a ready batch of a run that is sending; None when another has it or it must wait."""
     token, deadline = uuid.uuid4(), _deadline()
     with transaction.atomic():
-        relay_id, has_room = _relay_has_room(batch_id)
+        relay_id, has_room = _relay_has_room(batch_id, processes=processes, now=now)
         # Locked and looked at again: a joined compare-and-set would be answered from a snapshot,
         # and on PostgreSQL two workers could both take the batch.
         ready = Batch.objects.select_for_update().filter(pk=batch_id, state=BatchState.READY)
@@ -52,7 +55,8 @@ def claim_batch(batch_id: int, *, task_id: str, worker: str, now: datetime) -> C
         if run_id is None or not Run.objects.filter(pk=run_id, state=RunState.SENDING).exists():
             return None
         if not has_room:
-            # Rung for when there was: before a pause, or so long ago that others were rung since.
+            # Rung for when there was: before a pause, before the relay was found to be slow, or so
+            # long ago that others were rung since.
             Batch.objects.filter(pk=batch_id).update(rung_at=None, task_id="")
             return None
         Batch.objects.filter(pk=batch_id).update(
@@ -98,7 +102,7 @@ def advance_mark(claim: Claim, *, to: int, now: datetime) -> bool:
     return True
 
 
-def _relay_has_room(batch_id: int) -> tuple[int | None, bool]:
+def _relay_has_room(batch_id: int, *, processes: int, now: datetime) -> tuple[int | None, bool]:
     """A batch's relay, and whether it may have one batch more; nobody else takes one of its
     meanwhile."""
     of_batch = Batch.objects.filter(pk=batch_id).values("relay_id")
@@ -106,8 +110,12 @@ def _relay_has_room(batch_id: int) -> tuple[int | None, bool]:
     relay = Relay.objects.select_for_update(no_key=True).filter(pk__in=of_batch).first()
     if relay is None:
         return None, False
-    sending = Batch.objects.filter(state=BatchState.SENDING, relay_id=relay.pk)
-    return relay.pk, sending.count() < relay.places
+    sending = Batch.objects.filter(state=BatchState.SENDING)
+    if relay.is_slow(now=now):
+        slow = sending.filter(relay__slow_until__gt=now)
+        if slow.count() >= places_for_slow(processes):
+            return relay.pk, False
+    return relay.pk, sending.filter(relay_id=relay.pk).count() < relay.places
 
 
 def renew_lease(claim: Claim, *, now: datetime) -> bool:

@@ -56,8 +56,13 @@ def must_yield(batch: Batch, *, per_second: float, now: datetime) -> bool:
         _goes_first(runs[run], ours, behind=behind if by_run[run] else 0)
         for run, relay in pairs
         if not relays[relay].is_paused(now=now)
-        and (relay == batch.relay_id or by_relay[relay] < relays[relay].places)
+        and (relay == batch.relay_id or _has_place(relays[relay], taken=by_relay[relay], now=now))
     )
+
+
+def _has_place(relay: Relay, *, taken: int, now: datetime) -> bool:
+    """Whether a relay may have a worker that sends through another; a slow one would keep it."""
+    return taken < relay.places and not relay.is_slow(now=now)
 
 
 def _waits_to_be_prepared(*, urgent_only: bool, now: datetime) -> bool:

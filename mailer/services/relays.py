@@ -13,6 +13,8 @@ from mailer.models import Audit, Batch, Relay, Run
 from mailer.states import BatchState, RunState
 
 LONGEST_PAUSE = timedelta(minutes=15)
+#: A relay that was slow is taken to be so for as long after it.
+SLOW_FOR = timedelta(minutes=15)
 
 
 def relay_address(relay: Relay) -> RelayAddress:
@@ -74,6 +76,17 @@ def note_success(relay: Relay, *, now: datetime) -> None:
     )
 
 
+def note_slow(relay: Relay, *, now: datetime) -> None:
+    """Note that a relay lets us wait: whoever needs a process that sends to it cannot have it."""
+    Relay.objects.filter(pk=relay.pk).update(slow_until=now + SLOW_FOR)
+
+
+def places_for_slow(processes: int) -> int:
+    """How many batches may be sent at a time through relays that are slow, all of them together:
+    the last process is for the others."""
+    return max(1, processes - 1)
+
+
 @transaction.atomic
 def hold_run(run_id: int, *, reason: str, now: datetime) -> bool:
     """Pause a run because the relay refuses us, not its recipients; staff see the reason."""
@@ -99,7 +112,8 @@ def put_off(run: Run, *, reason: str, now: datetime) -> None:
 
 
 def resume_relay(relay_id: int) -> None:
-    """End a relay's pause, and its backoff: it is tried at the next ring."""
+    """End a relay's pause, and its backoff: it is tried at the next ring. How slow it was is
+    forgotten, too."""
     Relay.objects.filter(pk=relay_id).update(
-        paused_until=None, pause_reason="", failures_in_a_row=0
+        paused_until=None, pause_reason="", failures_in_a_row=0, slow_until=None
     )

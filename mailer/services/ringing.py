@@ -21,6 +21,7 @@ from mailer.states import BatchState, RunState
 from . import bulk
 from .fairness import can_be_sent
 from .planning import run_before, runs_to_prepare
+from .relays import places_for_slow
 from .shares import usable_relay
 
 #: Thousands of single messages may wait at a time; for one ring the first for each relay do.
@@ -53,7 +54,7 @@ def take_bells(*, now: datetime, processes: int) -> list[Bell]:
     Run.objects.filter(pk__in=[bell.pk for bell in bells]).update(rung_at=now)
     acts = bulk.take_unfinished(now=now, forgotten=_forgotten(now))
     bells += [Bell("act", pk, _new_task_id()) for pk in acts]
-    chosen = _choose_batches(now=now, limit=2 * max(1, processes))
+    chosen = _choose_batches(now=now, processes=processes)
     # In one order everywhere: two that ring at once then wait for each other, not deadlock.
     for batch in sorted(chosen, key=lambda batch: batch.pk):
         bell = Bell("send", batch.pk, _new_task_id())
@@ -96,7 +97,7 @@ def lock_free(runs: QuerySet[Run]) -> QuerySet[Run]:
     )
 
 
-def _choose_batches(*, now: datetime, limit: int) -> list[Batch]:
+def _choose_batches(*, now: datetime, processes: int) -> list[Batch]:
     """Of urgent runs first, then of those that are least far by their weight; each batch with the
     relay that it is to leave through."""
     going = Batch.objects.filter(
@@ -109,13 +110,17 @@ def _choose_batches(*, now: datetime, limit: int) -> list[Batch]:
     for run_id, relay_id, mark, last in going.values_list("run_id", "relay_id", "mark", "last_seq"):
         by_run[run_id] += last + 1 - mark
         by_relay[relay_id] += 1
-    room = limit - by_relay.total()
+    room = 2 * max(1, processes) - by_relay.total()
     relays = Relay.objects.in_bulk()
+    slow = {pk for pk, relay in relays.items() if relay.is_slow(now=now)}
+    room_for_slow = places_for_slow(processes) - sum(by_relay[pk] for pk in slow)
     places = _queue(relays, taken=by_relay, now=now) if room > 0 else []
     chosen: list[Batch] = []
     while places and len(chosen) < room:
         place = min(places, key=lambda place: place.key(by_run))
         relay = usable_relay(place.relay_id, place.shares, relays=relays, taken=by_relay, now=now)
+        if relay and relay.pk in slow and room_for_slow < 1:
+            relay = None
         batch = place.next_batch(now=now, limit=room) if relay else None
         if relay is None or batch is None:
             places.remove(place)
@@ -124,6 +129,7 @@ def _choose_batches(*, now: datetime, limit: int) -> list[Batch]:
         batch.relay = relay
         by_run[batch.run_id] += batch.size
         by_relay[relay.pk] += 1
+        room_for_slow -= relay.pk in slow
         chosen.append(batch)
     return chosen
 

@@ -38,13 +38,14 @@ def send_batch(
 ) -> dict[str, int]:
     """Send a batch and say how many deliveries became what; {} when there was nothing to claim.
 
-    `processes` is how many work on the same queue: they share the relay's connections.
+    `processes` is how many work on the same queue: they share the relay's connections,
+    and the last of them is not for a relay that is slow.
 
     A batch that cannot be sent at all, or stumbles over a mistake of ours, holds its run and says
     why. A worker that dies in here leaves its lease; the reaper then calls what lies below the
     mark uncertain.
     """
-    claim = claim_batch(batch_id, task_id=task_id, worker=worker, now=clock())
+    claim = claim_batch(batch_id, task_id=task_id, worker=worker, now=clock(), processes=processes)
     if claim is None:
         return {}
     results: list[Result] = []

@@ -12,11 +12,14 @@ from mailer.models import Batch
 from .claiming import Claim, is_sending
 from .fairness import must_yield, note_progress
 from .limits import rates_of
+from .relays import note_slow
 
 #: How often it looks into the database.
 LOOK_SECONDS = 1.0
 #: A batch is not taken away from its worker before it has been at it for so long.
 YIELDS_AFTER = 2.0  # seconds
+#: A relay is slow that says nothing about any of the messages on the way for so long.
+SLOW_AFTER = 10.0  # seconds
 
 
 class Watch:
@@ -32,12 +35,14 @@ class Watch:
         self._attempted = self._told = 0
         self._window: Sized = ()
         self._opened: float | None = None
+        self._heard, self._heard_at = 0, 0.0
         self._yields = False
         self._rates = rates_of(claim.batch, now=clock())
 
     def open_window(self, results: Sized) -> None:
         """Messages are handed over from now on; `results` grows as they end."""
         self._window, self._opened = results, time.monotonic()
+        self._heard, self._heard_at = 0, self._opened
 
     def close_window(self) -> None:
         """Count what was attempted."""
@@ -49,12 +54,14 @@ class Watch:
 
     def is_halted(self) -> bool:
         now = time.monotonic()
-        if self._yields or now >= self._begun + settings.MAILER_BATCH_SECONDS:
-            return True
+        is_over = self._yields or now >= self._begun + settings.MAILER_BATCH_SECONDS
         if now < self._look_at:
-            return False
+            return is_over
         self._look_at = now + LOOK_SECONDS
         try:
+            self._look_for_silence(now)
+            if is_over:
+                return True
             self._yields = self._must_yield(now) or self._rates_changed()
             return self._yields or not is_sending(self._claim.batch.run_id)
         except Error:
@@ -64,6 +71,13 @@ class Watch:
         """Tell how far the run has come."""
         attempted, self._told = self._attempted - self._told, self._attempted
         note_progress(self._claim.batch, messages=attempted)
+
+    def _look_for_silence(self, now: float) -> None:
+        if len(self._window) != self._heard or self._opened is None:
+            self._heard, self._heard_at = len(self._window), now
+        elif now >= self._heard_at + SLOW_AFTER:
+            note_slow(self._claim.batch.relay, now=self._clock())
+            self._heard_at = now
 
     def _rates_changed(self) -> bool:
         """Whether staff have changed how fast the batch may go: whoever takes it up then knows."""

@@ -131,6 +131,15 @@ def paused(world: World) -> Relay:
     return relay
 
 
+def test_a_relay_that_answers_slowly_says_so(admin: Client, world: World) -> None:
+    url = page("relay", "change", world.relay)
+    assert "answers slowly" not in admin.get(url).content.decode()
+    Relay.objects.update(slow_until=timezone.now() + timedelta(minutes=15))
+    assert "answers slowly; one process is kept for" in admin.get(url).content.decode()
+    admin.post(url, form_data(admin, url) | {"host": "other.example"})
+    assert "answers slowly" not in admin.get(url).content.decode()
+
+
 @pytest.fixture
 def rung(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Filled when workers are told that there is something to do."""

@@ -141,6 +141,18 @@ def test_only_whom_it_would_help_is_made_room_for() -> None:
     assert not must_yield(batch, per_second=1, now=NOW + timedelta(seconds=2))
 
 
+def test_no_worker_is_given_up_for_a_slow_relay() -> None:
+    batch = send(make_run(recipients=5))
+    other = make_run(recipients=5)
+    note_progress(batch, messages=100)
+    assert must_yield(batch, per_second=1, now=NOW)
+    Relay.objects.filter(pk=other.relay_id).update(slow_until=NOW + timedelta(minutes=1))
+    assert not must_yield(batch, per_second=1, now=NOW)
+    Run.objects.filter(pk=other.pk).update(relay=batch.relay)
+    Batch.objects.filter(run=other).update(relay=batch.relay)
+    assert must_yield(batch, per_second=1, now=NOW)  # it is the same
+
+
 def test_urgent_mail_is_made_room_for_and_makes_none() -> None:
     relay = make_relay(connections=2)
     usual = send(make_run(recipients=400, relay=relay))

@@ -34,8 +34,8 @@ def hold(run: Run) -> None:
     hold_run(run.pk, reason="refused", now=NOW)
 
 
-def claim(batch_id: int) -> Claim | None:
-    return claim_batch(batch_id, task_id="t", worker="w", now=NOW)
+def claim(batch_id: int, processes: int = 1) -> Claim | None:
+    return claim_batch(batch_id, task_id="t", worker="w", now=NOW, processes=processes)
 
 
 def ring(processes: int = 8) -> list[int]:
@@ -100,6 +100,38 @@ def test_a_bell_that_was_given_up_for_lost_takes_no_place_either() -> None:
     Batch.objects.filter(pk__in=late).update(rung_at=NOW - timedelta(hours=1))
     assert claim(second.batches.get().pk)
     assert claim(late[0]) is None
+
+
+SLOW = {"slow_until": NOW + timedelta(minutes=1)}
+
+
+@pytest.mark.parametrize(
+    ("fields", "processes", "rung"),
+    [({}, 3, 4), (SLOW, 3, 2), (SLOW, 2, 1), (SLOW, 1, 1), ({"slow_until": NOW}, 3, 4)],
+)
+def test_a_slow_relay_is_not_given_the_last_process(
+    fields: dict[str, object], processes: int, rung: int
+) -> None:
+    make_run(recipients=40, relay=make_relay(**fields))
+    assert len(ring(processes)) == rung
+    other = make_run(recipients=2)
+    assert ring(processes) == [other.batches.get().pk]
+
+
+def test_nor_are_two_of_them_together() -> None:
+    for _ in range(2):
+        make_run(recipients=40, relay=make_relay(**SLOW))
+    assert len(ring(processes=4)) == 3
+
+
+def test_what_was_rung_before_the_relay_was_slow_leaves_the_last_process_alone() -> None:
+    run = make_run(recipients=8)
+    rung = ring(processes=3)
+    assert len(rung) == 4
+    Relay.objects.update(**SLOW)
+    assert [bool(claim(pk, processes=3)) for pk in rung] == [True, True, False, False]
+    assert run.batches.filter(state=BatchState.READY, rung_at=None).count() == 2
+    assert ring(processes=3) == []
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """What a worker notices in the middle of a window, which may take as long as the relay likes."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
+from django.conf import settings
 
-from mailer.models import Run
+from mailer.models import Relay, Run
 from mailer.services import watch
 from mailer.services.claiming import claim_batch
+from mailer.services.relays import SLOW_FOR
 from mailer.services.watch import Watch
 from mailer.tests.factories import NOW, make_relay, make_run
 
@@ -20,7 +22,7 @@ class Clock:
         self.seconds = 0.0
         monkeypatch.setattr(watch.time, "monotonic", lambda: self.seconds)
 
-    def now(self) -> object:
+    def now(self) -> datetime:
         return NOW + timedelta(seconds=self.seconds)
 
 
@@ -32,7 +34,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def watch_over(run: Run, clock: Clock) -> Watch:
     claim = claim_batch(run.batches.get().pk, task_id="t", worker="w", now=NOW)
     assert claim is not None
-    return Watch(claim, clock=clock.now, per_second=1)  # type: ignore[arg-type]
+    return Watch(claim, clock=clock.now, per_second=1)
 
 
 def is_halted_at(seen: Watch, clock: Clock, seconds: float) -> bool:
@@ -47,6 +49,28 @@ def test_a_batch_is_given_back_while_its_first_window_is_on_the_way(clock: Clock
     seen.open_window([])
     assert not is_halted_at(seen, clock, 1.5)
     assert is_halted_at(seen, clock, 3)
+
+
+def test_a_relay_that_says_nothing_for_long_is_slow_for_some_time(clock: Clock) -> None:
+    run = make_run()
+    seen, results = watch_over(run, clock), list[int]()
+
+    def slow_until() -> datetime | None:
+        return Relay.objects.values_list("slow_until", flat=True).get()
+
+    is_halted_at(seen, clock, 30)  # it waits for its turn
+    seen.open_window(results)
+    is_halted_at(seen, clock, 39)
+    results.append(1)
+    is_halted_at(seen, clock, 41)
+    is_halted_at(seen, clock, 50)
+    assert slow_until() is None
+    is_halted_at(seen, clock, 51)
+    assert slow_until() == NOW + timedelta(seconds=51) + SLOW_FOR
+    # Told to stop, it still waits for the answer.
+    clock.seconds = settings.MAILER_BATCH_SECONDS + 60
+    assert seen.is_halted()
+    assert slow_until() == clock.now() + SLOW_FOR
 
 
 def test_a_batch_that_waits_for_its_turn_is_not_given_back_before_it_has_sent(
