@@ -46,8 +46,9 @@ class RelayTrouble:
 class Dispatch:
     """Hands out messages and collects what became of them. Threads share it."""
 
-    def __init__(self, relay: str, *, clock: Callable[[], datetime]) -> None:
-        """`relay` is its name for staff."""
+    def __init__(self, relay: str, *, clock: Callable[[], datetime], suspect: bool = False) -> None:
+        """`relay` is its name for staff. One that is `suspect` was in trouble before: the first
+        break is enough, until something is said about a message."""
         self.trouble: RelayTrouble | None = None
         self._relay = relay
         self._clock = clock
@@ -56,6 +57,7 @@ class Dispatch:
         self._may_offer: Callable[[], bool] = lambda: True
         self._stopped = False
         self._breaks = 0
+        self._suspect = suspect
         self._lock = threading.Lock()
 
     def load(
@@ -136,10 +138,14 @@ class Dispatch:
     def _watch(self, ending: Ending) -> None:
         with self._lock:
             self._breaks = self._breaks + 1 if ending.broke else 0
-            breaks = self._breaks
+            self._suspect = self._suspect and ending.broke
+            breaks, suspect = self._breaks, self._suspect
         if ending.verdict.relay != "ok":
             reason = f"{self._relay}: {ending.label}: {printable(ending.text)[:200]}"
             self.give_up(RelayTrouble(ending.verdict.relay, reason))
+        elif suspect:
+            reason = f"{self._relay} broke off again: {ending.label}"
+            self.give_up(RelayTrouble("pause", reason))
         elif breaks >= _BREAKS_IN_A_ROW:
             reason = f"{self._relay} broke off {breaks} messages in a row, last: {ending.label}"
             self.give_up(RelayTrouble("pause", reason))

@@ -28,11 +28,13 @@ class Sender(Crew[Lane]):
         connections: int = 1,
         pace: Pace | None = None,
         kept: KeptConnections | None = None,
+        suspect: bool = False,
     ) -> None:
-        """`kept` is where connections come from and go to; without it they end with this."""
+        """`kept` is where connections come from and go to; without it they end with this. A relay
+        is `suspect` that was in trouble before (see Dispatch)."""
         self._kept = kept or KeptConnections()
         self._keeps = kept is not None
-        dispatch = Dispatch(str(relay), clock=composer.clock)
+        dispatch = Dispatch(str(relay), clock=composer.clock, suspect=suspect)
         lanes = [
             Lane(self._kept.take(relay), composer, dispatch, pace or Pace())
             for _ in range(connections)

@@ -142,6 +142,11 @@ class Relay(models.Model):
         """Whether one of its limits is used up."""
         return self.waits_until is not None and self.waits_until > now
 
+    @property
+    def is_suspect(self) -> bool:
+        """Whether it was in trouble and has said nothing about a recipient since."""
+        return self.failures_in_a_row > 0
+
     def is_slow(self, *, now: datetime) -> bool:
         return self.slow_until is not None and self.slow_until > now
 
@@ -152,6 +157,6 @@ class Relay(models.Model):
         Those that share a rate take turns: one sends, the next is ready, and each has half of the
         connections. After trouble a single one finds out whether it is over.
         """
-        if self.failures_in_a_row:
+        if self.is_suspect:
             return 1
         return min(self.connections, 2) if self.rate_per_second else self.connections

@@ -40,9 +40,11 @@ class BackendSender(Crew["BackendLane"]):
         *,
         connections: int = 1,
         pace: Pace | None = None,
+        suspect: bool = False,
     ) -> None:
-        """`backend` is its dotted name, one of MAILER_BACKENDS."""
-        dispatch, pace = Dispatch(backend, clock=composer.clock), pace or Pace()
+        """`backend` is its dotted name, one of MAILER_BACKENDS. It is `suspect` when it was in
+        trouble before (see Dispatch)."""
+        dispatch, pace = Dispatch(backend, clock=composer.clock, suspect=suspect), pace or Pace()
         lanes = [BackendLane(backend, composer, dispatch, pace) for _ in range(connections)]
         super().__init__(lanes, dispatch)
 

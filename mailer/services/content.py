@@ -57,6 +57,7 @@ def open_sender(run: Run, relay: Relay, *, processes: int) -> Sender | BackendSe
         connections=connections,
         pace=_pace(relay),
         kept=_kept if processes <= relay.places else None,
+        suspect=relay.is_suspect,
     )
 
 
@@ -77,7 +78,13 @@ def open_backend(
         words = _("“%(relay)s” sends through %(backend)s, which MAILER_BACKENDS does not list.")
         raise NotPossible(words % {"relay": relay, "backend": relay.backend})
     composer = BackendComposer(spec, renderer, files=_attachments(_files_of(version)), clock=clock)
-    return BackendSender(relay.backend, composer, connections=connections, pace=_pace(relay))
+    return BackendSender(
+        relay.backend,
+        composer,
+        connections=connections,
+        pace=_pace(relay),
+        suspect=relay.is_suspect,
+    )
 
 
 def _pace(relay: Relay) -> Pace:

@@ -77,8 +77,9 @@ def _send_windows(
     batch, relay = claim.batch, claim.batch.relay
     watch = Watch(claim, clock=clock, per_second=_speeds.get(relay.pk, FIRST_SPEED))
     turns = Turns(batch, clock=clock) if is_limited(batch, now=clock()) else None
-    # After trouble one message goes first, to find out whether it is over.
-    probing = relay.failures_in_a_row > 0
+    # After trouble one message goes first, to find out whether it is over; and another, where the
+    # relay has said nothing about it. A break pauses the relay again (engine.dispatch).
+    probing = relay.is_suspect
     go_on = not relay.is_paused(now=clock())
     again = 0  # messages of the last window that were not attempted, for want of time
 
@@ -118,8 +119,8 @@ def _send_windows(
             and may_continue()
         )
         again = len(window) - len(results)
-        probing = probing and not results
-        if relay.failures_in_a_row and _has_answered(results, stopped=sender.trouble is not None):
+        if relay.is_suspect and _has_answered(results, stopped=sender.trouble is not None):
+            probing = False
             note_success(relay, now=clock())
     if turns:
         turns.end(attempted=0)

@@ -49,7 +49,7 @@ def usable_relay(
         return taken.get(relay.pk, 0) < relay.places
 
     own = relays[relay_id]
-    if not own.is_paused(now=now) and (has_room(own) or not own.failures_in_a_row):
+    if not own.is_paused(now=now) and (has_room(own) or not own.is_suspect):
         return own if has_room(own) else None
     others = sorted(shares.items(), key=lambda item: (-item[1], int(item[0])))
     for key, _share in others:

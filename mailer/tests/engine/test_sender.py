@@ -114,6 +114,30 @@ def test_outcomes_that_stop_sending(
     assert server.connections == 1
 
 
+@pytest.mark.parametrize(
+    ("suspect", "tried"), [(True, 1), (False, 3)], ids=["after trouble", "as a rule"]
+)
+@pytest.mark.parametrize("stage", ["data", "dot"])
+def test_after_trouble_the_first_break_stops_sending(
+    serve: Serve, stage: str, tried: int, *, suspect: bool
+) -> None:
+    server = serve({stage: DROP})
+    sender = sender_to(relay_to(server), suspect=suspect)
+    assert len(run(sender, [outgoing(seq) for seq in range(1, 9)])) == tried
+    assert sender.trouble is not None
+    assert sender.trouble.kind == "pause"
+    assert ("broke off again" in sender.trouble.reason) is suspect
+
+
+@pytest.mark.parametrize("answer", [b"250 ok", b"451 4.7.1 later", b"550 5.1.1 nobody"])
+def test_an_answer_about_a_message_ends_the_doubt_about_a_relay(
+    serve: Serve, answer: bytes
+) -> None:
+    server = serve({"rcpt": lambda _line, count: answer if count == 1 else DROP})
+    sender = sender_to(relay_to(server), suspect=True)
+    assert len(run(sender, [outgoing(seq) for seq in range(1, 9)])) == 1 + 3
+
+
 def test_a_refused_login_blames_nobody(serve: Serve) -> None:
     server = serve({"ehlo": b"250-x\r\n250 AUTH PLAIN", "auth": b"535 5.7.8 wrong"})
     results, sender = send(server, 3, username="u", password="hunter2")

@@ -125,6 +125,21 @@ def test_an_acceptance_ends_the_relays_backoff() -> None:
     assert Relay.objects.get().failures_in_a_row == 0
 
 
+def test_a_message_that_is_in_doubt_again_pauses_the_relay_again(settings: Settings) -> None:
+    def fail(**_: object) -> None:
+        raise RuntimeError("boom")
+
+    pre_send.connect(fail)
+    run = run_through(ANYMAIL, recipients=20)
+    Relay.objects.update(failures_in_a_row=2, paused_until=NOW)
+    send_all(run)
+    assert states(run) == {"uncertain": 1, "pending": 19}
+    relay = Relay.objects.get()
+    pause = timedelta(seconds=4 * settings.MAILER_RELAY_PAUSE_SECONDS)
+    assert (relay.failures_in_a_row, relay.paused_until) == (3, NOW + pause)
+    assert relay.pause_reason == f"{ANYMAIL} broke off again: RuntimeError while sending"
+
+
 def test_a_backend_that_is_not_listed_any_more_holds_the_run(settings: Settings) -> None:
     run = run_through(ANYMAIL)
     settings.MAILER_BACKENDS = []

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from pytest_django import Settings
 
-from mailer.engine.sender import Outcome, RelayTrouble
+from mailer.engine.sender import Outcome, Outgoing, RelayTrouble
 from mailer.models import Batch, Mailing, MailingRelay, Relay, Run
 from mailer.services import claiming, ringing, sending
 from mailer.services.shares import split_by_share, usable_relay
@@ -131,6 +132,22 @@ def test_while_a_relay_is_being_found_out_about_the_rest_leaves_through_the_othe
     bells = ringing.take_bells(now=NOW, processes=2)
     through = [run.batches.get(pk=bell.pk).relay_id for bell in bells]
     assert through == [first.pk, second.pk, second.pk, second.pk]
+
+
+def test_a_message_that_nothing_was_said_about_is_followed_by_one_more(engine: Engine) -> None:
+    run = make_run(recipients=9, relay=make_relay(failures_in_a_row=1))
+    batch = run.batches.get()
+    marks: list[int] = []
+
+    def script(message: Outgoing) -> Outcome | dict[str, Any]:
+        marks.append(Batch.objects.get(pk=batch.pk).mark - batch.first_seq)
+        # The first two cannot be written, and never reach the relay.
+        return {"outcome": Outcome.FAILED, "code": None} if message.seq < 3 else Outcome.SENT
+
+    engine.script = script
+    sending.send_batch(batch.pk, task_id="t", worker="w", clock=lambda: NOW, stopping=lambda: False)
+    assert marks == [1, 2, 3, *[9] * 6]
+    check_invariants(run, taken=engine.taken)
 
 
 def test_after_trouble_one_message_goes_first(engine: Engine) -> None:
