@@ -3,15 +3,15 @@
 Without a limit nobody knows: it goes as fast as the relay takes it.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
-from math import ceil
 
 from django.db.models import Count
 
 from mailer.models import Mailing, Relay, Run
 
 from .audience import recipients_of
-from .limits import SPANS, Limit, limit_of, limits_of, room_for
+from .limits import SPANS, Limit, limit_of, limits_of, when_open
 from .providers import limits_by_domain
 from .reserving import STRETCH
 from .shares import freeze_shares, split_by_share
@@ -49,24 +49,32 @@ def _through(relay: Relay, *, messages: int, now: datetime) -> timedelta | None:
 def _under(
     limit: Limit, used: dict[str, list[list[int]]], *, messages: int, now: datetime
 ) -> timedelta:
-    """What fits is sent at once; then a limit's number in each of its spans."""
-    rest = messages - max(0, room_for(limit, used, at=now))
-    return timedelta(seconds=SPANS[limit.span] * ceil(max(0, rest) / limit.messages))
+    """Room opens as what was used ages, for a limit's number in a span; and so in each span."""
+    spans, last = divmod(messages - 1, limit.messages)
+    opens = when_open(limit, used, messages=last + 1)
+    return timedelta(seconds=SPANS[limit.span] * spans) + max(timedelta(0), opens - now)
 
 
 def _day_by_day(relay: Relay, *, messages: int, now: datetime) -> timedelta | None:
-    """Under the limit of a day, which a warm-up raises from day to day."""
-    days, rest = 0, messages
-    while days < LONGEST:
-        moment = now + timedelta(days=days)
-        limit = next((limit for limit in limits_of(relay, now=moment) if limit.span == "day"), None)
-        if limit is None:
-            return timedelta(days=days) if days else None
-        rest -= limit.messages if days else max(0, room_for(limit, relay.used, at=now))
-        if rest <= 0:
-            break
-        days += 1
-    return timedelta(days=days)
+    """Under the limit of a day, which a warm-up raises at each midnight. What was used opens again
+    every 24 hours; what came on top at a midnight, at the later ones."""
+    today = _limit_a_day(relay, now=now)
+    if today is None:
+        return None
+    rest = messages
+    for day in range(LONGEST):
+        limit = _limit_a_day(relay, now=now + timedelta(days=day)) or today
+        most = limit.grows_to if limit.grows_at else limit.messages
+        if most is None or rest <= most:
+            limit = replace(today, grows_to=most)
+            opens = when_open(limit, relay.used, messages=rest)
+            return timedelta(days=day) + max(timedelta(0), opens - now)
+        rest -= most
+    return timedelta(days=LONGEST)
+
+
+def _limit_a_day(relay: Relay, *, now: datetime) -> Limit | None:
+    return next((limit for limit in limits_of(relay, now=now) if limit.span == "day"), None)
 
 
 def _at_providers(mailing: Mailing, *, now: datetime) -> timedelta | None:

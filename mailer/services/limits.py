@@ -6,7 +6,7 @@ little too long, never too short.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from math import ceil, log
 from typing import Any
 
@@ -22,11 +22,16 @@ Used = dict[str, list[list[int]]]  # {"hour": [[grain, messages], ...]}, oldest 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most so many messages in any `span`; `name` says which limit of several it is."""
+    """At most so many messages in any `span`; `name` says which limit of several it is.
+
+    A warm-up's is `grows_to` from `grows_at` on; None then for no limit.
+    """
 
     span: str
     messages: int
     name: str
+    grows_at: datetime | None = None
+    grows_to: int | None = None
 
 
 def limits_of(relay: Relay, *, now: datetime) -> list[Limit]:
@@ -37,18 +42,28 @@ def limits_of(relay: Relay, *, now: datetime) -> list[Limit]:
         "day": relay.rate_per_day,
     }
     limits = {span: Limit(span, number, span) for span, number in by_span.items() if number}
-    warm_up = _warm_up_limit(relay, today=timezone.localdate(now))
+    today = timezone.localdate(now)
+    warm_up = _warm_up_limit(relay, today=today)
     if warm_up and warm_up < (relay.rate_per_day or warm_up + 1):
-        limits["day"] = Limit("day", warm_up, "warm-up")
+        tomorrow = today + timedelta(days=1)
+        then = [_warm_up_limit(relay, today=tomorrow), relay.rate_per_day]
+        limits["day"] = Limit(
+            "day",
+            warm_up,
+            "warm-up",
+            grows_at=datetime.combine(tomorrow, time.min, tzinfo=timezone.get_current_timezone()),
+            grows_to=min((number for number in then if number), default=None),
+        )
     return list(limits.values())
 
 
 def _warm_up_limit(relay: Relay, *, today: date) -> int | None:
-    """How many the relay's warm-up plan allows on this day; None without one that still goes on."""
+    """How many the relay's warm-up plan allows on this day; None without one that still goes on.
+    Before its first day the server is as new as on that."""
     if relay.warm_up_from is None or relay.warm_up_full is None:
         return None
-    days = (today - relay.warm_up_from).days
-    if not 0 <= days < warm_up_days(relay):
+    days = max(0, (today - relay.warm_up_from).days)
+    if days >= warm_up_days(relay):
         return None
     return int(relay.warm_up_first * relay.warm_up_factor**days)
 
@@ -97,15 +112,29 @@ def when_room(limit: Limit, used: Used, *, messages: int) -> datetime:
 
     Not for the first one: a batch would be taken up and let go of for each single message.
     """
+    return when_open(limit, used, messages=min(messages, max(1, limit.messages // 10)))
+
+
+def when_open(limit: Limit, used: Used, *, messages: int) -> datetime:
+    """When there is room for so many, if none is sent before that: long ago, where there is some
+    already; never (datetime.max), where they are more than the limit."""
+    opens = _when_aged(limit, used, messages=messages)
+    if limit.grows_at is None:
+        return opens
+    more = messages if limit.grows_to is None else limit.grows_to - limit.messages
+    return min(opens, max(limit.grows_at, _when_aged(limit, used, messages=messages - more)))
+
+
+def _when_aged(limit: Limit, used: Used, *, messages: int) -> datetime:
     length, grain = _span(limit)
-    wanted = min(messages, max(1, limit.messages // 10))
-    left = limit.messages - sum(number for _slot, number in used[limit.span])
-    last = 0
-    for slot, number in used[limit.span]:
-        left, last = left + number, slot
-        if left >= wanted:
+    grains = used.get(limit.span, [])
+    left = limit.messages - sum(number for _slot, number in grains)
+    moment = datetime.min.replace(tzinfo=UTC)
+    for slot, number in grains:
+        if left >= messages:
             break
-    return datetime.fromtimestamp(last * grain + length, tz=UTC)
+        left, moment = left + number, datetime.fromtimestamp(slot * grain + length, tz=UTC)
+    return moment if left >= messages else datetime.max.replace(tzinfo=UTC)
 
 
 def add_used(used: dict[str, Any], limit: Limit, *, messages: int, end: datetime) -> None:

@@ -56,7 +56,18 @@ def test_what_is_used_up_already_is_taken_into_account(span: str, length: int) -
     run = make_run(recipients=40, relay=make_relay(**{f"rate_per_{span}": 100}))
     take_turn(run.batches.get(), messages=40, now=NOW)
     assert minutes(run.mailing, recipients=60) == 0
-    assert minutes(run.mailing, recipients=61) == length
+    assert minutes(run.mailing, recipients=61) == pytest.approx(length, rel=0.01)
+
+
+@pytest.mark.parametrize(("span", "length"), [("hour", 60), ("day", 1440)])
+def test_room_opens_when_what_was_used_ages(span: str, length: int) -> None:
+    run = make_run(recipients=100, relay=make_relay(**{f"rate_per_{span}": 100}))
+    for used, messages in ((0.9, 30), (0.5, 70)):
+        then = NOW - timedelta(minutes=used * length)
+        take_turn(run.batches.get(), messages=messages, now=then)
+    took = [minutes(run.mailing, recipients=n) for n in (0, 1, 30, 31, 100, 101, 230)]
+    expected = [None, 0.1, 0.1, 0.5, 0.5, 1.1, 2.1]
+    assert [n and n / length for n in took] == pytest.approx(expected, abs=0.01)
 
 
 def test_a_warm_up_goes_day_by_day_and_ends() -> None:
@@ -64,7 +75,18 @@ def test_a_warm_up_goes_day_by_day_and_ends() -> None:
         warm_up_from=date(2026, 11, 23), warm_up_first=100, warm_up_factor=2, warm_up_full=500
     )
     days = [minutes(mailing, recipients=n) for n in (100, 101, 300, 301, 700, 701, 90_000)]
-    assert days == [0, 1440, 1440, 2880, 2880, 4320, 4320]
+    # It is 1 at night: 23 hours until there are more.
+    assert days == [0, 1380, 1440, 2820, 2880, 4260, 4260]
+
+
+def test_a_warm_up_counts_what_was_used_of_it_already() -> None:
+    relay = make_relay(
+        warm_up_from=NOW.date(), warm_up_first=100, warm_up_factor=2, warm_up_full=500
+    )
+    run = make_run(recipients=100, relay=relay)
+    take_turn(run.batches.get(), messages=100, now=NOW - timedelta(minutes=30))
+    took = [minutes(run.mailing, recipients=n) for n in (1, 100, 101, 200, 201)]
+    assert took == pytest.approx([1380, 1380, 1410, 1410, 2820], abs=10)
 
 
 def test_relays_share_the_work() -> None:

@@ -7,6 +7,7 @@ from math import ceil
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
 from mailer.engine.sender import Outcome
 from mailer.models import Batch, DomainLimit, Relay
@@ -155,7 +156,8 @@ def test_warming_up_lets_more_through_each_day_until_it_is_through() -> None:
         [limit.messages for limit in limits_of(relay, now=NOW + timedelta(days=day - 1))]
         for day in range(8)
     ]
-    assert allowed == [[], [50], [100], [200], [400], [800], [], []]
+    # Before its first day the server is no better known than on that.
+    assert allowed == [[50], [50], [100], [200], [400], [800], [], []]
 
 
 def test_a_warm_up_beside_a_limit_a_day_is_the_lower_of_the_two() -> None:
@@ -168,6 +170,43 @@ def test_a_warm_up_beside_a_limit_a_day_is_the_lower_of_the_two() -> None:
         for day in (timedelta(0), timedelta(1), timedelta(9))
     ]
     assert names == [[("warm-up", 50)], [("day", 300)], [("day", 300)]]
+
+
+@pytest.mark.parametrize(
+    ("also", "hour", "minute", "more"),
+    [
+        ({}, 0, 0, 50),  # 100 on the second day, and 50 of them are used
+        ({"warm_up_full": 80}, 0, 0, 1000),  # it is over by then
+        ({"warm_up_full": 80, "rate_per_day": 60}, 0, 0, 10),
+        ({"warm_up_factor": 1.01}, 22, 6, 50),  # as many on the second day: they have to age
+    ],
+)
+def test_a_warm_up_goes_on_at_midnight(
+    also: dict[str, Any], hour: int, minute: int, more: int
+) -> None:
+    plan = {"warm_up_first": 50, "warm_up_factor": 2.0, "warm_up_full": 300}
+    batch = make_batch(warm_up_from=NOW.date(), **plan | also)
+    evening = NOW.replace(hour=22)
+    turn = take_turn(batch, messages=200, now=evening)
+    assert isinstance(turn, Turn)
+    assert turn.messages == 50
+    later = take_turn(batch, messages=1000, now=evening + timedelta(minutes=1))
+    assert isinstance(later, Later)
+    tomorrow = NOW + timedelta(days=1)
+    assert later.until == tomorrow.replace(hour=hour, minute=minute)
+    relay = Relay.objects.get(pk=batch.relay_id)
+    assert (relay.waits_until, relay.waits_for) == (later.until, "warm-up")
+    turn = take_turn(batch, messages=1000, now=later.until)
+    assert isinstance(turn, Turn)
+    assert turn.messages == more
+
+
+def test_midnight_is_that_of_the_sites_time_zone(settings: Settings) -> None:
+    settings.TIME_ZONE = "America/Los_Angeles"
+    relay = make_relay(warm_up_from=date(2026, 11, 22), warm_up_full=300)
+    (limit,) = limits_of(relay, now=NOW)  # there it is 5 in the afternoon, the day before
+    assert (limit.messages, limit.grows_to) == (50, 75)
+    assert limit.grows_at == NOW + timedelta(hours=7)
 
 
 def test_a_run_waits_for_an_hourly_limit_and_goes_on_where_it_stopped(engine: Engine) -> None:
