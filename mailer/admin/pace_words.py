@@ -8,15 +8,16 @@ from admin_ext.components.numbers import format_number
 from admin_ext.components.times import format_span
 from mailer.models import Run
 from mailer.services.estimating import estimate_rest
-from mailer.services.throughput import rate_of
+from mailer.services.throughput import is_moving, rate_of
 from mailer.states import RunState
 
 from .limit_words import clock_time
 
 
 def pace_in_words(run: Run, *, now: datetime) -> list[str]:
-    """["1,240 a second", "about 3 min left", "done about 09:04"]; [] when nothing is sent."""
-    if run.state != RunState.SENDING or not run.pending:
+    """["1,240 a second", "about 3 min left", "done about 09:04"]; [] when nothing is sent, or all
+    waits for what nobody knows the end of."""
+    if run.state != RunState.SENDING or not run.pending or not is_moving(run, now=now):
         return []
     rate = rate_of(run, now=now)
     limited = estimate_rest(run, messages=run.pending, now=now)

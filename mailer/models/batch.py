@@ -20,7 +20,8 @@ class Batch(models.Model):
     )
     first_seq = models.PositiveBigIntegerField(_("from"))
     last_seq = models.PositiveBigIntegerField(_("to"))
-    # Exclusive: everything below it may have left. Moved on *before* a window is sent.
+    # Exclusive: everything below it may have left. Moved on *before* a window is sent, and back
+    # when the batch is closed, by what of that was never tried.
     mark = models.PositiveBigIntegerField(_("mark"))
     state = models.CharField(
         _("state"), max_length=8, choices=BatchState.choices, default=BatchState.READY

@@ -145,7 +145,11 @@ def close_batch(claim: Claim, *, now: datetime) -> None:
     Batch.objects.filter(pk=batch.pk).update(
         state=BatchState.DONE, token=None, lease_until=None, finished_at=now
     )
-    ids = lock_pending(batch.run_id, first=batch.first_seq, last=batch.last_seq)
+    seqs = lock_pending(batch.run_id, first=batch.first_seq, last=batch.last_seq)
+    ids = list(seqs)
+    if untried := sum(seq < batch.mark for seq in seqs.values()):
+        # Below the mark is then what was tried, as whoever asks how fast it went takes it to be.
+        Batch.objects.filter(pk=batch.pk).update(mark=F("mark") - untried)
     # A cancel that commits after this look finds the new batch at the next tick.
     state = Run.objects.values_list("state", flat=True).get(pk=batch.run_id)
     if state == RunState.CANCELLED:
@@ -154,13 +158,13 @@ def close_batch(claim: Claim, *, now: datetime) -> None:
         move_to_tail(batch.run, ids=ids, like=batch, now=now)
 
 
-def lock_pending(run_id: int, *, first: int, last: int) -> list[int]:
-    """Ids of a range's pending deliveries by seq, locked until the transaction ends."""
-    return list(
+def lock_pending(run_id: int, *, first: int, last: int) -> dict[int, int]:
+    """{id: seq} of a range's pending deliveries by seq, locked until the transaction ends."""
+    return dict(
         Delivery.objects.select_for_update(of=("self",))
         .filter(run_id=run_id, seq__gte=first, seq__lte=last, state=DeliveryState.PENDING)
         .order_by("seq")
-        .values_list("id", flat=True)
+        .values_list("id", "seq")
     )
 
 
@@ -198,7 +202,7 @@ def reap_batch(batch_id: int, *, now: datetime) -> int | None:
             settled_at=now,
             problem="interrupted",
         )
-        ids = lock_pending(batch.run_id, first=batch.mark, last=batch.last_seq)
+        ids = list(lock_pending(batch.run_id, first=batch.mark, last=batch.last_seq))
         if batch.run.state == RunState.CANCELLED:
             cancel_deliveries(batch.run_id, ids=ids)
         else:

@@ -13,9 +13,12 @@ from django.utils import timezone
 
 from admin_ext.heartbeats import Process, record_heartbeat
 from admin_ext.models import Heartbeat, ProcessKind
-from mailer.models import Batch, Mailing, Relay, Run
+from mailer.engine.sender import Outcome, RelayTrouble
+from mailer.models import Batch, Delivery, Mailing, Relay, Run
+from mailer.services.throughput import rate_of
 from mailer.states import RunState
 from mailer.tests import factories
+from mailer.tests.ledger import Engine, send_one
 from site_config.admin_site import NAVIGATION
 
 from .conftest import World, page
@@ -151,11 +154,45 @@ def test_a_run_says_how_fast_it_goes_and_when_it_is_done(admin: Client) -> None:
         return admin.get(page("run", "live", run)).content.decode()
 
     assert "a second" not in pace(mark=1)
+    Delivery.objects.filter(run=run, seq__lte=20).update(state="sent")
     sending = {"state": "sending", "token": "0" * 32, "lease_until": now + timedelta(minutes=1)}
     shown = pace(**sending, claimed_at=now - timedelta(seconds=20), mark=21)
     assert "1.0 a second" in shown
     assert "about 2 min left" in shown
     assert "done about" in shown
+    # Of the window that is open nobody was tried yet.
+    assert "1.0 a second" in pace(mark=41)
     # Taken up two minutes ago: a quarter of its messages went out in the last minute's half.
     Run.objects.update(started_at=now - timedelta(seconds=120))
     assert "0.2 a second" in pace(claimed_at=now - timedelta(seconds=120), mark=21)
+
+
+def test_no_speed_is_said_where_nobody_was_tried(db: None, engine: Engine) -> None:
+    run = factories.make_run(recipients=100)
+    now = timezone.now()
+    Run.objects.update(started_at=now - timedelta(seconds=20))
+    engine.script = lambda _message: RelayTrouble("pause", "relay:25: 535 while logging in")
+    send_one(run.batches.get(), now=now)
+    Batch.objects.filter(state="done").update(claimed_at=now - timedelta(seconds=5))
+    assert rate_of(run, now=now + timedelta(seconds=1)) == 0
+
+
+def test_nothing_is_said_to_be_done_before_the_relay_is_tried_again(
+    admin: Client, engine: Engine
+) -> None:
+    run = factories.make_run(recipients=100)
+    now = timezone.now()
+    Run.objects.update(started_at=now - timedelta(seconds=20))
+    engine.script = lambda message: (
+        Outcome.SENT if message.seq < 50 else RelayTrouble("pause", "relay:25: gone")
+    )
+    send_one(run.batches.get(), now=now)
+    Batch.objects.filter(state="done").update(claimed_at=now - timedelta(seconds=5))
+    url = page("run", "live", run)
+    shown = admin.get(url).content.decode()
+    assert "is tried again at" in shown
+    assert "done about" not in shown
+    Relay.objects.update(paused_until=now)
+    assert "done about" in admin.get(url).content.decode()
+    Batch.objects.filter(state="ready").update(not_before=now + timedelta(hours=1))
+    assert "done about" not in admin.get(url).content.decode()
