@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import socket
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from mailer.engine.relay import RelayAddress
 from mailer.engine.sender import Outcome, Outgoing, Result, Sender
 from mailer.tests.engine.conftest import NOW, Serve, outgoing, relay_to, sender_to
 from mailer.tests.engine.scripted_smtp import DROP, HANG, ScriptedSMTP
+from mailer.tests.spans import most_in
 
 
 def yes() -> bool:
@@ -448,6 +450,18 @@ def test_the_pace_makes_up_for_nothing() -> None:
     pace.wait(yes)
     pace.wait(yes)
     assert round(clock.now, 6) == 100.1
+
+
+def test_no_second_has_more_than_the_pace_where_sleep_ends_late() -> None:
+    clock, chance = Clock(), random.Random(1)
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds + chance.choice([0.0, 0.0, 0.0, 0.048]))
+
+    pace = Pace(20 / 1.03, monotonic=lambda: clock.now, sleep=sleep)
+    times = [clock.now for _ in range(2000) if pace.wait(yes)]
+    assert most_in(times, 1.0) == 20
+    assert 1999 / times[-1] >= 0.95 * 20
 
 
 def test_waiting_for_the_pace_can_be_interrupted() -> None:
