@@ -1,4 +1,4 @@
-"""Whether a run is going, and how fast, from when its batches were taken up and how far they came."""
+"""Whether a run is going and how fast, from when batches were taken up and how far they came."""
 
 from datetime import datetime, timedelta
 

@@ -46,7 +46,8 @@ def test_waits_double_up_to_four_hours_and_are_spread() -> None:
     ):
         for got, want in zip(waits(patience), expected, strict=True):
             assert 0.8 * want <= got <= min(1.2 * want, 240)
-    assert len({results.retry_delay(1) for _ in range(20)}) > 10
+    for attempts in (1, 20):
+        assert len({results.retry_delay(attempts) for _ in range(20)}) > 10
 
 
 def test_a_storm_without_end_keeps_attempts_few(engine: Engine, settings: Settings) -> None:
