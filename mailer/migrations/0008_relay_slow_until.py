@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("mailer", "0006_exports_and_cancelled_deliveries"),
+        ("mailer", "0007_bulk_actions"),
     ]
 
     operations = [
