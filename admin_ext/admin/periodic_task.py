@@ -14,6 +14,7 @@ from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
 from admin_ext.components.badges import badge
 from admin_ext.components.change_list import CarefulListMixin
+from admin_ext.components.history import HistoryMixin
 from admin_ext.components.links import link_to
 from admin_ext.components.list_actions import confirmed_action
 from admin_ext.components.numbers import format_number
@@ -34,7 +35,9 @@ def _how_many(count: int) -> str:
     }
 
 
-class PeriodicTaskAdmin(ObjectActionsMixin, CarefulListMixin, admin.ModelAdmin[PeriodicTask]):
+class PeriodicTaskAdmin(
+    ObjectActionsMixin, HistoryMixin, CarefulListMixin, admin.ModelAdmin[PeriodicTask]
+):
     form = PeriodicTaskForm
     change_form_template = "admin/djcelery/change_periodictask_form.html"
     list_display = ("name", "state", "schedule", "owner", "last_run")

@@ -9,12 +9,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from admin_ext.components.history import HistoryMixin
 from admin_ext.components.links import link_to
 from admin_ext.components.numbers import format_number
 from admin_ext.schedules import restart_schedule, tasks_using
 
 
-class ScheduleAdmin(admin.ModelAdmin[Any]):
+class ScheduleAdmin(HistoryMixin, admin.ModelAdmin[Any]):
     """An interval, and what every kind of schedule has in common."""
 
     list_display: tuple[str, ...] = ("__str__", "used_by")

@@ -15,6 +15,7 @@ from django_celery_results.models import TaskResult
 from django_stubs_ext import StrOrPromise
 
 from admin_ext.components.badges import badge
+from admin_ext.components.history import HistoryMixin
 from admin_ext.components.links import admin_link, object_words
 from admin_ext.components.list_actions import confirmed_action
 from admin_ext.components.numbers import format_number
@@ -41,7 +42,9 @@ class TaskResultList(ChangeList):
             row.attempt = attempts.get(row.task_id)
 
 
-class TaskResultAdmin(ObjectActionsMixin, BigTableMixin, admin.ModelAdmin[TaskResult]):
+class TaskResultAdmin(
+    ObjectActionsMixin, HistoryMixin, BigTableMixin, admin.ModelAdmin[TaskResult]
+):
     list_display = (
         "task", "state", "worked_on", "by_schedule", "duration", "worker", "done",
     )  # fmt: skip

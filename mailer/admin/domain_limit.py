@@ -12,16 +12,19 @@ from django.utils.translation import gettext_lazy
 
 from admin_ext.components.badges import badge
 from admin_ext.components.change_list import CarefulListMixin
+from admin_ext.components.history import HistoryMixin
 from mailer.models import DomainLimit
 from mailer.tasks import ring_after_commit
 
 from .deletion import GuardedDeletionMixin
-from .history import editable_fields
+from .editable import editable_fields
 from .limit_words import clock_time
 
 
 @admin.register(DomainLimit)
-class DomainLimitAdmin(GuardedDeletionMixin, CarefulListMixin, admin.ModelAdmin[DomainLimit]):
+class DomainLimitAdmin(
+    HistoryMixin, GuardedDeletionMixin, CarefulListMixin, admin.ModelAdmin[DomainLimit]
+):
     """What is saved here holds for the runs and retries that begin afterwards."""
 
     list_display = ("name", "some_domains", "per_minute", "state")
@@ -29,6 +32,7 @@ class DomainLimitAdmin(GuardedDeletionMixin, CarefulListMixin, admin.ModelAdmin[
     search_fields = ("name", "domains")
     fields = ("name", "domains", "per_minute", "state")
     readonly_fields = ("state",)
+    history_values = ("name", "domains", "per_minute")
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         with transaction.atomic():

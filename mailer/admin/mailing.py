@@ -1,10 +1,12 @@
 """Mailings: what goes to whom, and when."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.widgets import AutocompleteSelectMultiple
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -14,10 +16,12 @@ from django.utils.translation import gettext_lazy
 
 from admin_ext.components.badges import badge
 from admin_ext.components.change_list import CarefulListMixin
+from admin_ext.components.history import Happening, HistoryMixin
 from admin_ext.components.links import admin_link, name_column
 from admin_ext.components.list_actions import confirmed_action
 from admin_ext.components.object_actions import ObjectActionsMixin
 from admin_ext.components.outcome import ActionDone
+from admin_ext.components.plain_form import ShortSelectsMixin
 from admin_ext.components.times import time_tag
 from mailer.exceptions import MailerError
 from mailer.models import Mailing, MailingRelay, Relay, Run
@@ -28,8 +32,11 @@ from . import mailing_actions as do
 from . import single_mailing
 from .deletion import GuardedDeletionMixin
 from .mailing_form import MailingForm
+from .mailing_history import TOLD, tell_schedule
 from .outlook import OutlookMixin, audience_in_words, outlook
+from .permissions import may_see_runs
 from .schedule_words import in_words, next_sends
+from .timeline import happenings_of_mailing
 
 RUNS_SHOWN = 10
 
@@ -46,11 +53,12 @@ class _FurtherRelays(forms.BaseInlineFormSet[MailingRelay, Mailing, Any]):
                 )
 
 
-class FurtherRelayInline(admin.TabularInline[MailingRelay, Mailing]):
+class FurtherRelayInline(ShortSelectsMixin, admin.TabularInline[MailingRelay, Mailing]):
     """Relays beside the main one, by share or for when that is paused."""
 
     model = MailingRelay
     formset = _FurtherRelays
+    autocomplete_fields = ("relay",)
     extra = 0
     verbose_name_plural = gettext_lazy("further relays")
 
@@ -59,6 +67,8 @@ class FurtherRelayInline(admin.TabularInline[MailingRelay, Mailing]):
 class MailingAdmin(
     ObjectActionsMixin,
     OutlookMixin,
+    HistoryMixin,
+    ShortSelectsMixin,
     GuardedDeletionMixin,
     CarefulListMixin,
     admin.ModelAdmin[Mailing],
@@ -68,6 +78,7 @@ class MailingAdmin(
     ordering = ("name",)
     search_fields = ("name",)
     form = MailingForm
+    autocomplete_fields = ("message", "lists", "relay")
     readonly_fields = ("audience", "schedule", "next_sends")
     fieldsets = (
         (None, {"fields": ("name", "message", "lists", "audience", ("relay", "relay_share"))}),
@@ -97,6 +108,7 @@ class MailingAdmin(
     actions = ("send_selected",)
     object_actions = (do.SEND_NOW, do.SWITCH_ON, do.SWITCH_OFF, do.COPY)
     refusals = (MailerError,)
+    history_values = TOLD
     change_form_template = "admin/mailer/mailing/change_form.html"
 
     class Media:
@@ -140,6 +152,22 @@ class MailingAdmin(
             name = (name[0], {"fields": fields})
             return [name, (when[0], {"fields": ("enabled", "schedule", "next_sends")}), *policies]
         return [name, when, *policies]
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)
+        if field is not None and not isinstance(field.widget, AutocompleteSelectMultiple):
+            field.widget = forms.CheckboxSelectMultiple(choices=field.choices)
+            field.help_text = db_field.help_text  # and not how to hold down a key
+        return field
+
+    def construct_change_message(self, request: HttpRequest, form: Any, *args: Any) -> Any:
+        parts = super().construct_change_message(request, form, *args)
+        return tell_schedule(parts, form) if isinstance(form, MailingForm) else parts
+
+    def happenings(
+        self, request: HttpRequest, obj: Any, *, before: datetime | None
+    ) -> Iterable[Happening]:
+        return happenings_of_mailing(obj, request, before=before) if may_see_runs(request) else []
 
     def why_not_delete(self, obj: Any) -> str:
         if not obj.runs.exists():

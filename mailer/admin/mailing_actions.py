@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from admin_ext.components.history import WHO, note_change
 from admin_ext.components.links import admin_url
 from admin_ext.components.numbers import format_number
 from admin_ext.components.object_actions import ObjectAction
@@ -27,7 +28,6 @@ from mailer.services.planning import start_now
 from mailer.services.scheduling import schedule_of, switch_schedule
 from mailer.tasks import ring_after_commit
 
-from .history import note_change
 from .placeholder_words import lacking_in_words
 from .schedule_fields import check_schedule
 from .schedule_words import in_words
@@ -129,14 +129,16 @@ def switch_off(request: HttpRequest, mailing: Mailing, moment: datetime) -> str:
 @transaction.atomic
 def _switch(request: HttpRequest, mailing: Mailing, *, to: bool, words: str) -> str:
     switch_schedule(mailing, on=to, now=timezone.now())
-    note_change(request, mailing, words % {"mailing": mailing})
+    did = _("%(who)s switched its schedule on.") if to else _("%(who)s switched its schedule off.")
+    note_change(request, mailing, did % {"who": WHO})
     return words % {"mailing": mailing}
 
 
 @transaction.atomic
 def copy(request: HttpRequest, mailing: Mailing, moment: datetime) -> ActionDone:
     copied = copy_mailing(mailing)
-    note_change(request, copied, _("Copied from “%(mailing)s”.") % {"mailing": mailing})
+    did = _("%(who)s made it as a copy of “%(mailing)s”.") % {"who": WHO, "mailing": mailing}
+    note_change(request, copied, did)
     words = _("This is “%(copy)s”. Change what is different; its schedule is off.")
     return ActionDone(words % {"copy": copied}, url=admin_url("mailer.mailing", copied.pk))
 

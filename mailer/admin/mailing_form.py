@@ -124,7 +124,7 @@ class MailingForm(forms.ModelForm[Mailing]):
                 "A tenth of them is enough where the replies are about policy or reputation (5.7)."
             ),
         }
-        widgets = {"lists": forms.CheckboxSelectMultiple, "schedule_zone": ZoneInput}
+        widgets = {"schedule_zone": ZoneInput}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

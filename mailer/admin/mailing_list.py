@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from admin_ext.components.change_list import CarefulListMixin
+from admin_ext.components.history import HistoryMixin
 from admin_ext.components.numbers import format_number
 from admin_ext.components.times import time_column
 from mailer.models import MailingList, Subscription
@@ -23,7 +24,9 @@ from .deletion import GuardedDeletionMixin
 
 
 @admin.register(MailingList)
-class MailingListAdmin(GuardedDeletionMixin, CarefulListMixin, admin.ModelAdmin[MailingList]):
+class MailingListAdmin(
+    HistoryMixin, GuardedDeletionMixin, CarefulListMixin, admin.ModelAdmin[MailingList]
+):
     list_display = ("name", "people", "slug", "added")
     ordering = ("name",)
     search_fields = ("name", "slug")
@@ -31,6 +34,7 @@ class MailingListAdmin(GuardedDeletionMixin, CarefulListMixin, admin.ModelAdmin[
     readonly_fields = ("people",)
     prepopulated_fields = {"slug": ("name",)}
     goes_along = ("subscriptions",)
+    history_values = ("name", "slug", "description")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[MailingList]:
         mine = Subscription.objects.filter(list=OuterRef("pk"))

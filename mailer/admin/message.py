@@ -1,5 +1,7 @@
 """Messages: what is sent, written on one form; every change is kept as a version."""
 
+from collections.abc import Iterator
+from datetime import datetime
 from io import BytesIO
 from typing import Any
 
@@ -13,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from admin_ext.components.change_list import CarefulListMixin
+from admin_ext.components.history import SHOWN, Happening, HistoryMixin, name_of
 from admin_ext.components.object_actions import ObjectActionsMixin
 from admin_ext.components.times import time_column
 from mailer.exceptions import MailerError
@@ -23,14 +26,18 @@ from .deletion import GuardedDeletionMixin
 from .message_file import FileFormSet, MessageFileInline
 from .message_form import MessageForm
 from .message_version import MessageVersionInline
+from .permissions import may_see_results
 from .placeholder_words import warnings_of_unknown
-from .run_page import may_see_results
 from .send_test import SEND_TEST_ACTION, describe_tests
 
 
 @admin.register(Message)
 class MessageAdmin(
-    ObjectActionsMixin, GuardedDeletionMixin, CarefulListMixin, admin.ModelAdmin[Message]
+    ObjectActionsMixin,
+    HistoryMixin,
+    GuardedDeletionMixin,
+    CarefulListMixin,
+    admin.ModelAdmin[Message],
 ):
     list_display = ("name", "subject", "language", "version", "changed")
     ordering = ("name",)
@@ -56,6 +63,9 @@ class MessageAdmin(
     )
     inlines = (MessageFileInline, MessageVersionInline)
     goes_along = ("versions", "tests")
+    history_values = (
+        "name", "language", "subject", "from_name", "from_address", "reply_to",
+    )  # fmt: skip
     object_actions = (SEND_TEST_ACTION,)
     refusals = (MailerError,)
     change_form_template = "admin/mailer/message/change_form.html"
@@ -73,6 +83,19 @@ class MessageAdmin(
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         return self.inlines if obj else (MessageFileInline,)  # nothing has a version yet
+
+    def happenings(
+        self, request: HttpRequest, obj: Any, *, before: datetime | None
+    ) -> Iterator[Happening]:
+        versions = obj.versions.select_related("created_by")
+        if before is not None:
+            versions = versions.filter(created_at__lt=before)
+        for version in versions.order_by("-number")[: SHOWN + 1]:
+            words = _("Version %(number)s was saved.")
+            if version.created_by:
+                words = _("%(who)s saved version %(number)s.")
+            who = name_of(version.created_by) if version.created_by else ""
+            yield Happening(version.created_at, words % {"who": who, "number": version.number})
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)

@@ -5,8 +5,10 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
+from admin_ext.components.history import HistoryMixin
 
-class ReadOnlyMixin(admin.ModelAdmin[Any]):
+
+class ReadOnlyMixin(HistoryMixin):
     """Looked at, never added, changed or deleted by hand."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:

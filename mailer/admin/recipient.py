@@ -14,6 +14,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from admin_ext.components.badges import badge
+from admin_ext.components.history import HistoryMixin
 from admin_ext.components.numbers import format_number
 from admin_ext.components.paginator import BigTableMixin
 from admin_ext.components.times import time_column
@@ -27,7 +28,9 @@ from .subscription_form import SubscriptionInline, save_subscription
 
 
 @admin.register(Recipient)
-class RecipientAdmin(GuardedDeletionMixin, BigTableMixin, admin.ModelAdmin[Recipient]):
+class RecipientAdmin(
+    HistoryMixin, GuardedDeletionMixin, BigTableMixin, admin.ModelAdmin[Recipient]
+):
     list_display = ("address", "name", "language", "gets_mail", "added")
     ordering = ("-id",)
     search_fields = ("address",)  # switches the search on; get_search_results says how

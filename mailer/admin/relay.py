@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from admin_ext.components.badges import badge
 from admin_ext.components.change_list import CarefulListMixin
+from admin_ext.components.history import WHO, HistoryMixin, note_change
 from admin_ext.components.numbers import format_number
 from admin_ext.components.object_actions import ObjectAction, ObjectActionsMixin
 from admin_ext.components.times import relative_time
@@ -26,8 +27,9 @@ from mailer.services.reserving import stop_waiting
 from mailer.tasks import ring_after_commit
 
 from .deletion import GuardedDeletionMixin
-from .history import editable_fields, note_change
+from .editable import editable_fields
 from .limit_words import LIMITS, clock_time
+from .relay_form import LIMITS as LIMITS_FIELDS
 from .relay_form import RelayForm
 
 WARM_UP_SHOWN, LONGEST_PLAN = 7, 36_500  # days
@@ -39,7 +41,7 @@ def _try_now(request: HttpRequest, relay: Relay, moment: datetime) -> str:
     words = _("“%(relay)s” is tried again now.") % {"relay": relay}
     with transaction.atomic():
         resume_relay(relay.pk)
-        note_change(request, relay, words)
+        note_change(request, relay, _("%(who)s had it tried again at once.") % {"who": WHO})
         ring_after_commit()
     return words
 
@@ -63,13 +65,22 @@ TRY_NOW = ObjectAction(
 
 @admin.register(Relay)
 class RelayAdmin(
-    ObjectActionsMixin, GuardedDeletionMixin, CarefulListMixin, admin.ModelAdmin[Relay]
+    ObjectActionsMixin,
+    HistoryMixin,
+    GuardedDeletionMixin,
+    CarefulListMixin,
+    admin.ModelAdmin[Relay],
 ):
     list_display = ("name", "server", "state", "rates", "connections")
     ordering = ("name",)
     search_fields = ("name", "host", "backend")
     form = RelayForm
     object_actions = (TRY_NOW,)
+    #: Neither its user name nor its password.
+    history_values = (
+        "name", "kind", "backend", "from_environment", "host", "port", "security", "connections",
+        *sorted(LIMITS_FIELDS),
+    )  # fmt: skip
     readonly_fields = ("environment", "state", "warm_up_plan")
     fieldsets = (
         (None, {"fields": ("name", "state")}),

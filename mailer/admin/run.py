@@ -1,5 +1,6 @@
 """Runs: one time that a mailing went out, to be watched and steered."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from admin_ext.components.badges import badge
+from admin_ext.components.history import Happening
 from admin_ext.components.list_actions import confirmed_action
 from admin_ext.components.numbers import format_number
 from admin_ext.components.object_actions import ObjectActionsMixin
@@ -28,10 +30,12 @@ from mailer.models import Run
 from mailer.states import DeliveryState, RunState
 
 from . import run_list_actions as several
+from .permissions import may_see_deliveries
 from .read_only import ReadOnlyMixin
 from .run_actions import CONTROL, RUN_ACTIONS, asked_problem
 from .run_kind import KindFilter, NeedsFilter
-from .run_page import deliveries_url, describe_batches, describe_run, may_see_deliveries
+from .run_page import deliveries_url, describe_batches, describe_run
+from .timeline import timeline_of
 
 #: What of a run's counts a list of runs has room for.
 SHOWN = (DeliveryState.SENT, DeliveryState.FAILED, DeliveryState.UNCERTAIN)
@@ -61,6 +65,12 @@ class RunAdmin(ObjectActionsMixin, ReadOnlyMixin, BigTableMixin, admin.ModelAdmi
         if run is not None:
             run.asked_problem = asked_problem(request)  # what the retry's question is about
         return run
+
+    def happenings(
+        self, request: HttpRequest, obj: Any, *, before: datetime | None
+    ) -> Iterable[Happening]:
+        told = timeline_of(obj, request)
+        return [event for event in told if before is None or event.at < before]
 
     def get_urls(self) -> list[URLPattern]:
         live = path(

@@ -1,7 +1,5 @@
 """What a run's page tells: counts, why some did not arrive, and what happened when."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,7 +15,7 @@ from django.utils.translation import ngettext
 from django_celery_results.models import TaskResult
 
 from admin_ext.components.numbers import format_number
-from admin_ext.components.times import exact_time, relative_time
+from admin_ext.components.times import relative_time
 from mailer.models import COUNTERS, Audit, Run
 from mailer.services.left_out import left_out_in_words
 from mailer.services.planning import run_before
@@ -27,26 +25,13 @@ from mailer.states import RUN_FINAL, BatchState, DeliveryState, RunState
 from .bulk_words import under_way_in_words
 from .limit_words import clock_time, providers_in_words, relays_in_words
 from .pace_words import pace_in_words
+from .permissions import may_see_deliveries, may_see_results
 from .resolving import RETRY
 from .run_actions import can_retry
 from .schedule_words import moment_in_words
+from .timeline import timeline_of
 
 BATCHES_SHOWN = 25
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One line of the timeline; `who` is empty for the system itself."""
-
-    at: datetime
-    what: str
-    who: str = ""
-    detail: str = ""
-
-    @property
-    def exact(self) -> str:
-        """One may have to tell a minute from the next: never only "2 days ago"."""
-        return exact_time(self.at)
 
 
 def describe_run(run: Run, request: HttpRequest) -> dict[str, Any]:
@@ -62,7 +47,7 @@ def describe_run(run: Run, request: HttpRequest) -> dict[str, Any]:
         "counts": _counts(run, request),
         "left_out": left_out_in_words(run.left_out),
         "failures": _failures(run, request),
-        "timeline": _timeline(run),
+        "timeline": timeline_of(run, request),
     }
 
 
@@ -85,17 +70,6 @@ def describe_batches(run: Run, request: HttpRequest) -> dict[str, Any]:
 def results_of(task_ids: list[str]) -> dict[str, int]:
     """Keys of stored task results by their task's id."""
     return dict(TaskResult.objects.filter(task_id__in=task_ids).values_list("task_id", "pk"))
-
-
-def may_see_deliveries(request: HttpRequest) -> bool:
-    """Whether this person sees to whom a run went; a relay's reply often repeats the address."""
-    user: Any = request.user
-    return bool(user.has_perm("mailer.view_delivery"))
-
-
-def may_see_results(request: HttpRequest) -> bool:
-    user: Any = request.user
-    return bool(user.has_perm("django_celery_results.view_taskresult"))
 
 
 def deliveries_url(run: Run, **filters: str) -> str:
@@ -189,43 +163,3 @@ def _failures(run: Run, request: HttpRequest) -> list[dict[str, Any]]:
 def _without_status(reply: str, problem: str) -> str:
     """ "no such user" of "5.1.1 no such user", where "550 5.1.1" stands above it."""
     return reply.removeprefix(problem.partition(" ")[2]).strip()
-
-
-def _timeline(run: Run) -> list[Event]:
-    audits = list(run.audits.select_related("actor").order_by("id"))
-    ends = {e.at for e in audits if e.action in {Audit.Action.CANCEL, Audit.Action.FINISH}}
-    events = [*map(_from_audit, audits), *_own_events(run, told=ends)]
-    return sorted(events, key=lambda event: event.at)
-
-
-def _own_events(run: Run, *, told: set[datetime]) -> Iterator[Event]:
-    """What the run itself knows of, but for the ends that its audit tells of."""
-    if run.trigger == Run.Trigger.SCHEDULE:
-        yield Event(run.created_at, _("due by schedule"))
-    elif run.trigger == Run.Trigger.COMMAND:
-        yield Event(run.created_at, _("asked for from the command line"))
-    elif run.is_single:
-        yield Event(run.created_at, _("asked for by the site itself"))
-    if run.started_at and not run.is_single:
-        total = format_number(run.total)
-        yield Event(run.started_at, _("sending to %(n)s people began") % {"n": total})
-    if run.first_pass_finished_at and run.first_pass_finished_at not in {run.finished_at, *told}:
-        yield Event(run.first_pass_finished_at, _("everybody was tried once"))
-    if run.finished_at and run.finished_at not in told:
-        yield Event(run.finished_at, str(run.get_state_display()).lower(), detail=run.reason)
-
-
-def _from_audit(entry: Audit) -> Event:
-    if entry.action == Audit.Action.TAKE_OVER:
-        return Event(entry.at, _interruption(entry.count))
-    what = str(entry.get_action_display())
-    if entry.count:
-        what = f"{what} · {format_number(entry.count)}"
-    return Event(entry.at, what, str(entry.actor or ""), entry.detail)
-
-
-def _interruption(uncertain: int) -> str:
-    """A lost worker, in words of this page; which one it was, the audit says."""
-    if not uncertain:
-        return _("taken over after an interruption")
-    return _("taken over after an interruption, %(n)s uncertain") % {"n": format_number(uncertain)}

@@ -11,15 +11,16 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from admin_ext.components.confirm import ObjectForm
+from admin_ext.components.history import WHO, note_change
 from admin_ext.components.object_actions import ObjectAction
 from mailer.exceptions import NotPossible
 from mailer.models import Message, Relay
 from mailer.services.testing import check_test, default_relay, request_test
 from mailer.tasks import publish_test
 
-from .history import note_change
 from .message_form import AddressField
-from .run_page import may_see_results, results_of
+from .permissions import may_see_results
+from .run_page import results_of
 
 SHOWN = 10
 
@@ -55,7 +56,8 @@ def _send(request: HttpRequest, message: Message, moment: datetime, values: dict
     test = request_test(message, **values, by=by, now=timezone.now())
     publish_test(test)
     # Without the address: the history outlives the person's erasure.
-    note_change(request, message, _("Test %(test)s was sent.") % {"test": test.pk})
+    words = _("%(who)s sent test %(test)s.") % {"who": WHO, "test": test.pk}
+    note_change(request, message, words)
     return _(
         "A test of “%(message)s” is on its way to %(address)s through “%(relay)s”. What came of it"
         " is shown below."

@@ -10,8 +10,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from admin_ext.components.badges import badge
+from admin_ext.components.history import HistoryMixin
 from admin_ext.components.links import admin_link, name_column
 from admin_ext.components.paginator import BigTableMixin
+from admin_ext.components.plain_form import ShortSelectsMixin
 from admin_ext.components.times import time_column
 from mailer.models import Consent, Subscription
 from mailer.states import SubscriptionState
@@ -37,7 +39,9 @@ class ConsentInline(ReadOnlyInline):
 
 
 @admin.register(Subscription)
-class SubscriptionAdmin(BigTableMixin, admin.ModelAdmin[Subscription]):
+class SubscriptionAdmin(
+    HistoryMixin, ShortSelectsMixin, BigTableMixin, admin.ModelAdmin[Subscription]
+):
     list_display = ("recipient", "list_link", "badge", "changed")
     list_filter = ("state",)
     list_select_related = ("recipient", "list")

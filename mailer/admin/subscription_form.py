@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from admin_ext.components.plain_form import ShortSelectsMixin
 from admin_ext.components.times import time_column
 from mailer.models import Subscription
 from mailer.services.consent import change_subscription, needs_evidence
@@ -61,7 +62,7 @@ def save_subscription(form: SubscriptionForm, *, by: Any, now: datetime) -> None
     )
 
 
-class SubscriptionInline(admin.TabularInline[Subscription, Any]):
+class SubscriptionInline(ShortSelectsMixin, admin.TabularInline[Subscription, Any]):
     """The lists that one person is on."""
 
     model = Subscription

@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from admin_ext.components.history import HistoryMixin
 from admin_ext.components.paginator import BigTableMixin
 from admin_ext.components.times import time_column
 from mailer.models import Suppression
@@ -15,7 +16,7 @@ from .address_search import address_key_of
 
 
 @admin.register(Suppression)
-class SuppressionAdmin(BigTableMixin, admin.ModelAdmin[Suppression]):
+class SuppressionAdmin(HistoryMixin, BigTableMixin, admin.ModelAdmin[Suppression]):
     """Added by hand with the reason "by staff"; never changed, but it can be taken back."""
 
     list_display = ("__str__", "reason", "detail", "since")

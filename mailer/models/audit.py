@@ -1,5 +1,7 @@
 """Who did what to a run, in the transaction that did it; who took away what. Only ever added."""
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -37,6 +39,8 @@ class Audit(models.Model):
     )
     at = models.DateTimeField(_("when"))
     count = models.PositiveIntegerField(_("deliveries"), default=0)
+    # How far the run was at that moment; empty for entries that are older than this field.
+    sent = models.PositiveIntegerField(_("sent by then"), null=True)
     detail = models.CharField(_("detail"), max_length=500, blank=True)
 
     class Meta:
@@ -46,3 +50,8 @@ class Audit(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_action_display()} · {self.run or _('all runs')}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self._state.adding and self.run_id and self.sent is None:
+            self.sent = Run.objects.filter(pk=self.run_id).values_list("sent", flat=True).first()
+        super().save(*args, **kwargs)

@@ -4,6 +4,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 
+from admin_ext.components.history import sentence_of
 from mailer.models import Mailing, MailingRelay
 from mailer.tests import factories
 
@@ -33,7 +34,7 @@ def test_a_copy_says_the_same_and_sends_nothing(admin: Client, world: World) -> 
     assert copy.further_relays.values_list("relay", "share").get() == (further.pk, 3)
     assert not copy.runs.exists()
     entry = LogEntry.objects.get(object_id=str(copy.pk))
-    assert entry.get_change_message() == "Copied from “Weekly news”."
+    assert sentence_of(entry) == "chief made it as a copy of “Weekly news”."
 
 
 def test_each_copy_has_a_name_of_its_own_that_fits(admin: Client) -> None:

@@ -274,8 +274,8 @@ def test_a_run_that_waits_for_the_one_before_names_it(admin: Client, world: Worl
 
 @pytest.mark.parametrize(
     ("count", "words"),
-    [(1700, "Taken over after an interruption, 1,700 uncertain"),
-     (0, "Taken over after an interruption<")],
+    [(1700, "an interruption after 3 of 7 were sent, 1,700 uncertain."),
+     (0, "The run was taken over after an interruption after 3 of 7 were sent.<")],
 )  # fmt: skip
 def test_an_interruption_is_told_without_the_engine_rooms_words(
     admin: Client, world: World, count: int, words: str
