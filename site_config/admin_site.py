@@ -31,13 +31,13 @@ NAVIGATION = (
     ),
     ("site", _("Site"), ("auth.User", "auth.Group", "mailer.Audit")),
 )
-#: Where the product's word is not Django's.
-NAMES = {"auth.Group": _("Roles")}
 
 
 class MailroomAdminSite(AdminSite):
     site_header = site_title = _("Mailroom")
     index_title = _("Home")
+    site_url = None  # there is no other site to view
+    empty_value_display = "—"
 
     def get_app_list(
         self, request: HttpRequest, app_label: str | None = None
@@ -49,9 +49,6 @@ class MailroomAdminSite(AdminSite):
             for app in apps
             for model in app["models"]
         }
-        for label, name in NAMES.items():
-            if label in models:
-                models[label]["name"] = name
         groups = [
             {
                 "name": name,

@@ -43,6 +43,7 @@ class PeriodicTaskAdmin(
     list_display = ("name", "state", "schedule", "owner", "last_run")
     list_filter = ("enabled", "one_off")
     search_fields = ("name", "task")
+    when_empty = _("Nothing runs by schedule.")
     list_select_related = ("interval", "crontab", "solar", "clocked")
     readonly_fields = ("owner", "last_run", "total_run_count")
     actions = ("enable_selected", "disable_selected")

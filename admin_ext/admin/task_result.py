@@ -50,12 +50,14 @@ class TaskResultAdmin(
     )  # fmt: skip
     list_filter = (StateFilter, TaskNameFilter)
     search_fields = ("task_id",)
+    when_empty = _("No task has run yet. Where that surprises you, no worker is running.")
     search_help_text = _("A whole task id, or part of a task's name.")
     ordering = ("-date_done",)
     actions = ("run_again_selected",)
     object_actions = (RUN_AGAIN,)
     change_form_template = "admin_ext/task_result.html"
     fields = ()
+    has_history = False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

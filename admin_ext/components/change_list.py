@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest
+from django_stubs_ext import StrOrPromise
 
 
 class CarefulChangeList(ChangeList):
@@ -18,6 +19,9 @@ class CarefulChangeList(ChangeList):
 
 class CarefulListMixin(ModelAdmin[Any]):
     """For a ModelAdmin with relations, which the address of its list may filter by."""
+
+    #: What an empty list says: what belongs here, and where it comes from.
+    when_empty: StrOrPromise = ""
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return CarefulChangeList

@@ -51,6 +51,8 @@ class HistoryMixin(ModelAdmin[Any]):
     or a person, whose erasure the history outlives."""
 
     history_values: Sequence[str] = ()
+    #: Whether its page leads there: not where nothing is ever written down.
+    has_history = True
     object_history_template = "admin_ext/history.html"
 
     def happenings(
@@ -70,6 +72,12 @@ class HistoryMixin(ModelAdmin[Any]):
                 for name in form.changed_data
             ]
         return parts
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        context["without_history"] = not self.has_history
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None

@@ -7,6 +7,7 @@ from django.contrib.admin import ModelAdmin
 from django.contrib.admin.options import BaseModelAdmin
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.db.models import Field
+from django.forms import CheckboxSelectMultiple, SelectMultiple
 from django.http import HttpRequest
 from django_stubs_ext import StrOrPromise
 
@@ -15,8 +16,8 @@ MOST_IN_A_SELECT = 20
 
 
 class ShortSelectsMixin(BaseModelAdmin[Any]):
-    """For a ModelAdmin or an inline: its `autocomplete_fields` are plain selects while there is
-    little to choose from, and nothing is deleted from within a form that uses it."""
+    """For a ModelAdmin or an inline: its `autocomplete_fields` are plain selects, or boxes to tick
+    where several are chosen, while there is little to choose from."""
 
     def get_autocomplete_fields(self, request: HttpRequest) -> list[str]:
         return [name for name in super().get_autocomplete_fields(request) if self._is_long(name)]
@@ -24,10 +25,16 @@ class ShortSelectsMixin(BaseModelAdmin[Any]):
     def formfield_for_dbfield(
         self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any
     ) -> Any:
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
-            # What is chosen can be looked at; it is changed on its own page.
-            field.widget.can_change_related = field.widget.can_delete_related = False
+        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
+        widget = getattr(field, "widget", None)
+        if not isinstance(widget, RelatedFieldWidgetWrapper):
+            return field
+        # What is chosen can be looked at; it is changed on its own page.
+        widget.can_change_related = widget.can_delete_related = False
+        if db_field.name in self.autocomplete_fields and type(widget.widget) is SelectMultiple:
+            widget.widget = CheckboxSelectMultiple(choices=field.choices)
+            # Without how to hold down a key.
+            field.help_text = kwargs.get("help_text", db_field.help_text)
         return field
 
     def _is_long(self, name: str) -> bool:

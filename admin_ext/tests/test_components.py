@@ -100,7 +100,7 @@ def test_progress_is_a_bar_and_words() -> None:
 
 
 def test_links_to_what_has_no_page_are_words() -> None:
-    assert admin_link("auth.group", 3) == '<a href="/admin/auth/group/3/change/">Group 3</a>'
+    assert admin_link("auth.user", 3) == '<a href="/admin/auth/user/3/change/">User 3</a>'
     assert admin_link("gone.model", 3) == "gone.model 3"
 
 

@@ -25,8 +25,8 @@ Clients = Callable[..., Client]
 def _registered() -> None:
     register_task(
         "tests.work",
-        label="Work on a group",
-        object_of=lambda args, kwargs: ("auth.group", args[0]),
+        label="Work on a user",
+        object_of=lambda args, kwargs: ("auth.user", args[0]),
     )
     register_task("tests.fail", label="Fail")
 
@@ -56,8 +56,8 @@ def test_even_a_superuser_only_reads(failed: TaskResult, client_for: Clients, ad
 def test_the_list_says_what_it_worked_on(eager: Celery, client_for: Clients) -> None:
     tasks.work.delay(7)
     html = client_for(superuser=True).get(LIST).content.decode()
-    assert "Work on a group" in html
-    assert '<a href="/admin/auth/group/7/change/">Group 7</a>' in html
+    assert "Work on a user" in html
+    assert '<a href="/admin/auth/user/7/change/">User 7</a>' in html
     assert '<span class="badge badge-success">Succeeded</span>' in html
 
 
@@ -84,7 +84,7 @@ def test_a_lost_worker_is_told_though_its_result_was_never_written(client_for: C
     ("query", "found"),
     [
         ("?status=FAILURE", 1), ("?status=SUCCESS", 2), ("?task_name=tests.work", 2),
-        ("?q=on+a+GROUP", 2), ("?q=tests.fa", 1), ("?q=nothing", 0), ("?status=x%27", 3),
+        ("?q=on+a+USER", 2), ("?q=tests.fa", 1), ("?q=nothing", 0), ("?status=x%27", 3),
     ],
 )  # fmt: skip
 def test_filters_and_search(eager: Celery, client_for: Clients, query: str, found: int) -> None:
@@ -166,7 +166,7 @@ def test_the_question_is_headed_by_the_task_and_its_object_in_words(
     tasks.fail.delay("x")
     client = client_for(VIEW, RETRY)
     worked, failed = TaskResult.objects.order_by("task_name").reverse()
-    assert "<strong>Work on a group: Group 7</strong>" in _asked(client, worked)
+    assert "<strong>Work on a user: User 7</strong>" in _asked(client, worked)
     assert "<strong>Fail</strong>" in _asked(client, failed)
     assert "&lt;Task" not in _asked(client, worked) + _asked(client, failed)
 

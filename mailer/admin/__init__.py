@@ -12,9 +12,11 @@ from . import (
     recipient,
     registry,
     relay,
+    role,
     run,
     subscription,
     suppression,
+    user,
 )
 
 __all__ = [
@@ -29,7 +31,9 @@ __all__ = [
     "recipient",
     "registry",
     "relay",
+    "role",
     "run",
     "subscription",
     "suppression",
+    "user",
 ]

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy
 from admin_ext.components.links import link_to
 from admin_ext.components.numbers import format_number
 from admin_ext.components.paginator import BigTableMixin
+from admin_ext.components.pick_filter import PickFilter, PickFilterMixin
 from admin_ext.components.times import time_column
 from mailer.models import Audit
 
@@ -15,12 +16,16 @@ from .read_only import ReadOnlyMixin
 
 
 @admin.register(Audit)
-class AuditAdmin(ReadOnlyMixin, BigTableMixin, admin.ModelAdmin[Audit]):
+class AuditAdmin(PickFilterMixin, ReadOnlyMixin, BigTableMixin, admin.ModelAdmin[Audit]):
     list_display = ("when", "who", "action", "run_link", "deliveries", "detail")
-    list_filter = ("action",)
+    list_filter = ("action", ("run", PickFilter), ("actor", PickFilter))
     list_select_related = ("run__mailing", "actor")
     ordering = ("-id",)
     search_fields = ("run__mailing__name", "actor__username")
+    when_empty = gettext_lazy(
+        "Nothing yet. Whoever starts, pauses, cancels, retries or downloads a run is written"
+        " down here."
+    )
     fields = ("when", "who", "action", "run_link", "deliveries", "detail")
     readonly_fields = ("when", "who", "run_link", "deliveries")
 

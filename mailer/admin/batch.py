@@ -11,6 +11,7 @@ from admin_ext.components.badges import badge
 from admin_ext.components.links import admin_link, link_to
 from admin_ext.components.numbers import format_number
 from admin_ext.components.paginator import BigTableMixin
+from admin_ext.components.pick_filter import PickFilter, PickFilterMixin
 from admin_ext.components.times import time_column
 from mailer.models import Batch
 from mailer.states import BatchState
@@ -20,12 +21,13 @@ from .run_page import results_of
 
 
 @admin.register(Batch)
-class BatchAdmin(ReadOnlyMixin, BigTableMixin, admin.ModelAdmin[Batch]):
+class BatchAdmin(PickFilterMixin, ReadOnlyMixin, BigTableMixin, admin.ModelAdmin[Batch]):
     list_display = ("number", "run_link", "deliveries", "badge", "worker", "finished")
-    list_filter = ("state",)
+    list_filter = ("state", ("run", PickFilter))
     list_select_related = ("run__mailing",)
     ordering = ("-id",)
     search_fields = ("=task_id",)
+    when_empty = _("No batch yet. A run is sent in batches, one task for each.")
     search_help_text = _("A whole task id.")
     fields = (
         "run_link", "relay", "deliveries", "badge", "leased_until", "worker", "task",

@@ -9,11 +9,23 @@ from django.db.models import ProtectedError, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django_stubs_ext import StrOrPromise
 
 from admin_ext.components.numbers import format_number
 
 
-class GuardedDeletionMixin(admin.ModelAdmin[Any]):
+class DeletionMixin(admin.ModelAdmin[Any]):
+    #: What follows from deleting one, as a sentence for the page that asks.
+    when_deleted: StrOrPromise = ""
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        words = {"when_deleted": self.when_deleted, **(extra_context or {})}
+        return super().delete_view(request, object_id, words)
+
+
+class GuardedDeletionMixin(DeletionMixin):
     """The confirmation counts what goes along: naming a million subscriptions helps nobody."""
 
     #: Related names of the rows that are deleted with the object.

@@ -32,10 +32,13 @@ from .read_only import ReadOnlyMixin
 class DeliveryAdmin(
     DeliveryActionsMixin, ExportMixin, ReadOnlyMixin, BigTableMixin, admin.ModelAdmin[Delivery]
 ):
-    list_display = ("address", "badge", "why", "attempts", "last_outcome", "run_link")
+    list_display = ("address", "badge", "why", "last_outcome", "run_link")
     list_filter = (("state", StateFilter), ReplyFilter)
     list_select_related = ("run__mailing",)
     search_fields = ("address",)
+    when_empty = gettext_lazy(
+        "Nothing was sent yet. A run has a delivery here for each of its recipients."
+    )
     search_help_text = gettext_lazy(
         "A whole e-mail address, or the beginning of one; or a whole Message-ID. Of one run also a"
         " domain: @example.com"
@@ -115,7 +118,7 @@ class DeliveryAdmin(
 
     @admin.display(description=gettext_lazy("reply"))
     def why(self, delivery: Delivery) -> str:
-        return Truncator(delivery.reply or delivery.problem or "—").chars(100)
+        return Truncator(delivery.reply or delivery.problem or "—").chars(80)
 
     last_outcome = time_column("settled_at", gettext_lazy("last outcome"))
 

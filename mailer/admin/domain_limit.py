@@ -30,7 +30,15 @@ class DomainLimitAdmin(
     list_display = ("name", "some_domains", "per_minute", "state")
     ordering = ("name",)
     search_fields = ("name", "domains")
+    when_empty = gettext_lazy(
+        "No provider has a limit. Add one where a run's replies say that too much was sent"
+        " too fast."
+    )
     fields = ("name", "domains", "per_minute", "state")
+    when_deleted = gettext_lazy(
+        "Mail to this provider is then sent as fast as to anybody else, by runs that begin"
+        " afterwards."
+    )
     readonly_fields = ("state",)
     history_values = ("name", "domains", "per_minute")
 

@@ -6,13 +6,12 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.widgets import AutocompleteSelectMultiple
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from admin_ext.components.badges import badge
 from admin_ext.components.change_list import CarefulListMixin
@@ -21,6 +20,7 @@ from admin_ext.components.links import admin_link, name_column
 from admin_ext.components.list_actions import confirmed_action
 from admin_ext.components.object_actions import ObjectActionsMixin
 from admin_ext.components.outcome import ActionDone
+from admin_ext.components.pick_filter import PickFilter, PickFilterMixin
 from admin_ext.components.plain_form import ShortSelectsMixin
 from admin_ext.components.times import time_tag
 from mailer.exceptions import MailerError
@@ -29,6 +29,7 @@ from mailer.services.scheduling import apply_schedule, remove_wake_up, schedule_
 from mailer.states import RunState
 
 from . import mailing_actions as do
+from . import run_list_actions as several
 from . import single_mailing
 from .deletion import GuardedDeletionMixin
 from .mailing_form import MailingForm
@@ -69,14 +70,19 @@ class MailingAdmin(
     OutlookMixin,
     HistoryMixin,
     ShortSelectsMixin,
+    PickFilterMixin,
     GuardedDeletionMixin,
     CarefulListMixin,
     admin.ModelAdmin[Mailing],
 ):
     list_display = ("name", "schedule", "next_send", "is_on", "last_run")
-    list_filter = ("enabled",)
+    list_filter = ("enabled", ("lists", PickFilter), ("message", PickFilter))
     ordering = ("name",)
     search_fields = ("name",)
+    when_empty = gettext_lazy(
+        "No mailing yet. A mailing says what goes to whom, and when: it takes a message, a"
+        " list and a relay."
+    )
     form = MailingForm
     autocomplete_fields = ("message", "lists", "relay")
     readonly_fields = ("audience", "schedule", "next_sends")
@@ -104,6 +110,7 @@ class MailingAdmin(
             },
         ),
     )  # fmt: skip
+    when_deleted = gettext_lazy("Nothing was sent by it yet. Its message and lists stay.")
     inlines = (FurtherRelayInline,)
     actions = ("send_selected",)
     object_actions = (do.SEND_NOW, do.SWITCH_ON, do.SWITCH_OFF, do.COPY)
@@ -152,13 +159,6 @@ class MailingAdmin(
             name = (name[0], {"fields": fields})
             return [name, (when[0], {"fields": ("enabled", "schedule", "next_sends")}), *policies]
         return [name, when, *policies]
-
-    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)
-        if field is not None and not isinstance(field.widget, AutocompleteSelectMultiple):
-            field.widget = forms.CheckboxSelectMultiple(choices=field.choices)
-            field.help_text = db_field.help_text  # and not how to hold down a key
-        return field
 
     def construct_change_message(self, request: HttpRequest, form: Any, *args: Any) -> Any:
         parts = super().construct_change_message(request, form, *args)
@@ -237,7 +237,9 @@ class MailingAdmin(
         description=gettext_lazy("Send now"),
         permission=do.START,
         question=do.what_send_selected_does,
-        button=lambda count: _("Send now"),
+        button=several.button(
+            lambda n: ngettext("Send %(n)s mailing now", "Send %(n)s mailings now", n)
+        ),
     )
     def send_selected(
         self, request: HttpRequest, mailings: QuerySet[Mailing], moment: datetime

@@ -30,9 +30,16 @@ class MailingListAdmin(
     list_display = ("name", "people", "slug", "added")
     ordering = ("name",)
     search_fields = ("name", "slug")
+    when_empty = gettext_lazy(
+        "No list yet. People are on lists, and mailings go to lists; an import makes its list"
+        " by itself."
+    )
     fields = ("name", "slug", "description", "people")
     readonly_fields = ("people",)
     prepopulated_fields = {"slug": ("name",)}
+    when_deleted = gettext_lazy(
+        "The people on it stay recipients, without this list. No mailing uses it."
+    )
     goes_along = ("subscriptions",)
     history_values = ("name", "slug", "description")
 

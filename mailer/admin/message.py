@@ -42,6 +42,10 @@ class MessageAdmin(
     list_display = ("name", "subject", "language", "version", "changed")
     ordering = ("name",)
     search_fields = ("name",)
+    when_empty = gettext_lazy(
+        "No message yet. Write one, look at its preview and send yourself a test; a mailing"
+        " then sends it to lists."
+    )
     form = MessageForm
     fieldsets = (
         (None, {"fields": ("name", "language")}),
@@ -66,6 +70,7 @@ class MessageAdmin(
     history_values = (
         "name", "language", "subject", "from_name", "from_address", "reply_to",
     )  # fmt: skip
+    when_deleted = gettext_lazy("No mailing sends it, and nothing was sent by it but tests.")
     object_actions = (SEND_TEST_ACTION,)
     refusals = (MailerError,)
     change_form_template = "admin/mailer/message/change_form.html"

@@ -11,6 +11,8 @@ from admin_ext.components.history import HistoryMixin
 class ReadOnlyMixin(HistoryMixin):
     """Looked at, never added, changed or deleted by hand."""
 
+    has_history = False
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 

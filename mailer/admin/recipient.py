@@ -34,12 +34,20 @@ class RecipientAdmin(
     list_display = ("address", "name", "language", "gets_mail", "added")
     ordering = ("-id",)
     search_fields = ("address",)  # switches the search on; get_search_results says how
+    when_empty = _(
+        "Nobody yet. A file of people is imported by a command, which the staff guide has;"
+        " one person is added here."
+    )
     search_help_text = _("A whole e-mail address, or the beginning of one.")
     fields = (
         "address", "name", "language", "time_zone", "attributes", "gets_mail", "mail",
     )  # fmt: skip
     readonly_fields = ("gets_mail", "mail")
     inlines = (SubscriptionInline,)
+    when_deleted = _(
+        "They get no more mail, until they are added or imported again. What was sent to them"
+        " stays in its runs."
+    )
     goes_along = ("subscriptions",)
 
     def get_fields(self, request: HttpRequest, obj: Recipient | None = None) -> list[Any]:

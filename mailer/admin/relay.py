@@ -74,7 +74,12 @@ class RelayAdmin(
     list_display = ("name", "server", "state", "rates", "connections")
     ordering = ("name",)
     search_fields = ("name", "host", "backend")
+    when_empty = gettext_lazy(
+        "No relay yet. Mail leaves through one: a mail server that your provider or your own"
+        " IT gives you an address and a login for."
+    )
     form = RelayForm
+    when_deleted = gettext_lazy("No mailing leaves through it, and none ever did.")
     object_actions = (TRY_NOW,)
     #: Neither its user name nor its password.
     history_values = (

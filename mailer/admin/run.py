@@ -23,6 +23,7 @@ from admin_ext.components.numbers import format_number
 from admin_ext.components.object_actions import ObjectActionsMixin
 from admin_ext.components.outcome import ActionDone
 from admin_ext.components.paginator import BigTableMixin
+from admin_ext.components.pick_filter import PickFilter, PickFilterMixin
 from admin_ext.components.progress import progress
 from admin_ext.components.times import time_column
 from mailer.exceptions import MailerError
@@ -42,15 +43,22 @@ SHOWN = (DeliveryState.SENT, DeliveryState.FAILED, DeliveryState.UNCERTAIN)
 
 
 @admin.register(Run)
-class RunAdmin(ObjectActionsMixin, ReadOnlyMixin, BigTableMixin, admin.ModelAdmin[Run]):
-    list_filter = (KindFilter, NeedsFilter, "state", "trigger")
+class RunAdmin(
+    ObjectActionsMixin, PickFilterMixin, ReadOnlyMixin, BigTableMixin, admin.ModelAdmin[Run]
+):
+    list_filter = (KindFilter, NeedsFilter, ("mailing", PickFilter), "state", "trigger")
     list_select_related = ("mailing", "started_by")
     ordering = ("-id",)
     search_fields = ("mailing__name",)
+    when_empty = gettext_lazy(
+        "Nothing has gone out yet. A run begins when a mailing's time comes, or when somebody"
+        " presses “Send now” on the mailing's page."
+    )
     fields = ()
     object_actions = RUN_ACTIONS
     actions = ("pause_selected", "resume_selected", "cancel_selected")
     refusals = (MailerError,)
+    has_history = True
     change_form_template = "admin/mailer/run/change_form.html"
 
     class Media:

@@ -13,6 +13,7 @@ from admin_ext.components.badges import badge
 from admin_ext.components.history import HistoryMixin
 from admin_ext.components.links import admin_link, name_column
 from admin_ext.components.paginator import BigTableMixin
+from admin_ext.components.pick_filter import PickFilter, PickFilterMixin
 from admin_ext.components.plain_form import ShortSelectsMixin
 from admin_ext.components.times import time_column
 from mailer.models import Consent, Subscription
@@ -40,13 +41,21 @@ class ConsentInline(ReadOnlyInline):
 
 @admin.register(Subscription)
 class SubscriptionAdmin(
-    HistoryMixin, ShortSelectsMixin, BigTableMixin, admin.ModelAdmin[Subscription]
+    HistoryMixin,
+    ShortSelectsMixin,
+    PickFilterMixin,
+    BigTableMixin,
+    admin.ModelAdmin[Subscription],
 ):
     list_display = ("recipient", "list_link", "badge", "changed")
-    list_filter = ("state",)
+    list_filter = ("state", ("list", PickFilter))
     list_select_related = ("recipient", "list")
     ordering = ("-id",)
     search_fields = ("recipient__address",)
+    when_empty = _(
+        "Nobody is on a list yet. An import puts people on its list; one person is put on a"
+        " list here, or on the recipient's page."
+    )
     search_help_text = _("A whole e-mail address, or the beginning of one.")
     form = SubscriptionForm
     fields = ("recipient", "list", "state", "evidence")

@@ -13,18 +13,26 @@ from admin_ext.components.times import time_column
 from mailer.models import Suppression
 
 from .address_search import address_key_of
+from .deletion import DeletionMixin
 
 
 @admin.register(Suppression)
-class SuppressionAdmin(HistoryMixin, BigTableMixin, admin.ModelAdmin[Suppression]):
+class SuppressionAdmin(HistoryMixin, DeletionMixin, BigTableMixin, admin.ModelAdmin[Suppression]):
     """Added by hand with the reason "by staff"; never changed, but it can be taken back."""
 
     list_display = ("__str__", "reason", "detail", "since")
     list_filter = ("reason",)
     ordering = ("-id",)
     search_fields = ("address",)
+    when_empty = _(
+        "No address is suppressed. Those that turn out to be dead come here by themselves;"
+        " add one for somebody who wants no mail at all."
+    )
     search_help_text = _("A whole e-mail address.")
 
+    when_deleted = _(
+        "From the next run on, this address gets the mail of every list it is subscribed to."
+    )
     readonly_fields = ("since",)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:

@@ -72,8 +72,8 @@ django_celery_beat.crontabschedule changelist change history add save delete @de
 django_celery_beat.intervalschedule changelist change history add save delete @delete_selected :
 django_celery_beat.clockedschedule changelist change history add save delete @delete_selected :
 django_celery_beat.solarschedule changelist change history add save delete @delete_selected :
-auth.user            changelist change history add save delete password_change @delete_selected :
-auth.group           changelist change history add save delete @delete_selected :
+auth.user            changelist change history add save delete password_change :
+auth.group           changelist change history add save delete :
 """
 #: Tested with what they need, and by the same permission as their object's page.
 ELSEWHERE = {("mailer.message", "file"), ("mailer.mailing", "outlook")}
