@@ -15,7 +15,7 @@ from django_celery_results.models import GroupResult, TaskResult
 
 from .crontab import CrontabAdmin
 from .periodic_task import PeriodicTaskAdmin
-from .schedule import HiddenScheduleAdmin, ScheduleAdmin
+from .schedule import ClockedAdmin, IntervalAdmin, SolarAdmin
 from .task_result import TaskResultAdmin
 
 # Group results belong to chords, which this project's counters replace.
@@ -24,9 +24,9 @@ for model, model_admin in {
     TaskResult: TaskResultAdmin,
     PeriodicTask: PeriodicTaskAdmin,
     CrontabSchedule: CrontabAdmin,
-    IntervalSchedule: ScheduleAdmin,
-    ClockedSchedule: HiddenScheduleAdmin,
-    SolarSchedule: HiddenScheduleAdmin,
+    IntervalSchedule: IntervalAdmin,
+    ClockedSchedule: ClockedAdmin,
+    SolarSchedule: SolarAdmin,
 }.items():
     admin.site.unregister(model)
     admin.site.register(model, model_admin)

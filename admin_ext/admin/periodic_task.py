@@ -19,12 +19,14 @@ from admin_ext.components.links import link_to
 from admin_ext.components.list_actions import confirmed_action
 from admin_ext.components.numbers import format_number
 from admin_ext.components.object_actions import ObjectActionsMixin
+from admin_ext.components.plain_form import OwnWordsMixin, ShortSelectsMixin
 from admin_ext.components.times import time_column
 from admin_ext.registry import find_owner, owner_relations
 from admin_ext.schedules import disable_periodic_tasks, enable_periodic_tasks
 
 from .periodic_task_form import SCHEDULE_FIELDS, PeriodicTaskForm
 from .run_now import RUN_NOW
+from .words import TASK_HELP, TASK_LABELS
 
 CHANGE_PERMISSION = "django_celery_beat.change_periodictask"
 
@@ -36,9 +38,17 @@ def _how_many(count: int) -> str:
 
 
 class PeriodicTaskAdmin(
-    ObjectActionsMixin, HistoryMixin, CarefulListMixin, admin.ModelAdmin[PeriodicTask]
+    ObjectActionsMixin,
+    HistoryMixin,
+    OwnWordsMixin,
+    ShortSelectsMixin,
+    CarefulListMixin,
+    admin.ModelAdmin[PeriodicTask],
 ):
     form = PeriodicTaskForm
+    labels = TASK_LABELS
+    help_texts = TASK_HELP
+    autocomplete_fields = ("interval", "crontab", "solar", "clocked")
     change_form_template = "admin/djcelery/change_periodictask_form.html"
     list_display = ("name", "state", "schedule", "owner", "last_run")
     list_filter = ("enabled", "one_off")
@@ -87,9 +97,11 @@ class PeriodicTaskAdmin(
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        context["crontabs_in_words"] = {
-            crontab.pk: crontab.human_readable for crontab in CrontabSchedule.objects.all()
-        }
+        task = kwargs.get("obj")
+        crontabs = CrontabSchedule.objects.all()
+        if "crontab" in self.get_autocomplete_fields(request):  # too many to tell of each
+            crontabs = crontabs.filter(pk=task and task.crontab_id)
+        context["crontabs_in_words"] = {one.pk: one.human_readable for one in crontabs}
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:

@@ -9,15 +9,22 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from admin_ext.components.change_list import CarefulListMixin
 from admin_ext.components.history import HistoryMixin
 from admin_ext.components.links import link_to
 from admin_ext.components.numbers import format_number
+from admin_ext.components.plain_form import OwnWordsMixin
 from admin_ext.schedules import restart_schedule, tasks_using
 
+from .words import SCHEDULE_HELP, SCHEDULE_LABELS
 
-class ScheduleAdmin(HistoryMixin, admin.ModelAdmin[Any]):
-    """An interval, and what every kind of schedule has in common."""
 
+class ScheduleAdmin(HistoryMixin, OwnWordsMixin, CarefulListMixin, admin.ModelAdmin[Any]):
+    """What every kind of schedule has in common."""
+
+    labels = SCHEDULE_LABELS
+    help_texts = SCHEDULE_HELP
+    when_empty = gettext_lazy("None yet. A periodic task's form can make one, too.")
     list_display: tuple[str, ...] = ("__str__", "used_by")
 
     @admin.display(description=gettext_lazy("used by"))
@@ -62,3 +69,15 @@ class HiddenScheduleAdmin(ScheduleAdmin):
 
     def get_model_perms(self, request: HttpRequest) -> dict[str, bool]:
         return {}
+
+
+class IntervalAdmin(ScheduleAdmin):
+    search_fields = ("every", "period")
+
+
+class ClockedAdmin(HiddenScheduleAdmin):
+    search_fields = ("clocked_time",)
+
+
+class SolarAdmin(HiddenScheduleAdmin):
+    search_fields = ("event",)

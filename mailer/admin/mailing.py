@@ -8,7 +8,9 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -75,7 +77,7 @@ class MailingAdmin(
     CarefulListMixin,
     admin.ModelAdmin[Mailing],
 ):
-    list_display = ("name", "schedule", "next_send", "is_on", "last_run")
+    list_display = ("name", "goes_to", "schedule", "next_send", "is_on", "last_run")
     list_filter = ("enabled", ("lists", PickFilter), ("message", PickFilter))
     ordering = ("name",)
     search_fields = ("name",)
@@ -127,7 +129,7 @@ class MailingAdmin(
         # last one may lie behind hundreds of thousands of single messages.
         newest = Run.objects.filter(mailing=OuterRef("pk")).order_by("-slot")
         columns = {"run_pk": "pk", "run_state": "state"}
-        found: QuerySet[Mailing] = super().get_queryset(request)
+        found: QuerySet[Mailing] = super().get_queryset(request).prefetch_related("lists")
         return found.annotate(
             **{name: Subquery(newest.values(field)[:1]) for name, field in columns.items()}
         )
@@ -194,8 +196,13 @@ class MailingAdmin(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         obj = kwargs.get("obj")
-        runs = obj.runs.select_related("started_by").order_by("-id")[:RUNS_SHOWN] if obj else []
-        return super().render_change_form(request, {**context, "runs": runs}, *args, **kwargs)
+        if obj:
+            runs = list(obj.runs.select_related("started_by").order_by("-id")[: RUNS_SHOWN + 1])
+            context["runs"] = runs[:RUNS_SHOWN]
+            if len(runs) > RUNS_SHOWN:
+                query = urlencode({"mailing__id__exact": obj.pk, "kind": "all"})
+                context["more_runs"] = f"{reverse('admin:mailer_run_changelist')}?{query}"
+        return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description=gettext_lazy("to"))
     def audience(self, mailing: Mailing) -> SafeString:
@@ -203,6 +210,11 @@ class MailingAdmin(
         return outlook("audience", mailing, audience_in_words(lists))
 
     through = name_column("relay", gettext_lazy("relay"))
+
+    @admin.display(description=gettext_lazy("to"))
+    def goes_to(self, mailing: Mailing) -> str:
+        names = [str(one) for one in mailing.lists.all()]
+        return ", ".join(names[:3]) + (" …" if len(names) > 3 else "") or "—"
 
     @admin.display(description=gettext_lazy("schedule in words"))
     def schedule(self, mailing: Mailing) -> str:

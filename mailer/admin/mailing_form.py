@@ -38,8 +38,8 @@ class ZoneInput(forms.TextInput):
         return context
 
 
-def _number(label: Any) -> forms.IntegerField:
-    return forms.IntegerField(label=label, required=False, min_value=1)
+def _number(label: Any, help_text: Any = "") -> forms.IntegerField:
+    return forms.IntegerField(label=label, required=False, min_value=1, help_text=help_text)
 
 
 def _date(label: Any, **kwargs: Any) -> forms.DateField:
@@ -69,7 +69,7 @@ class MailingForm(forms.ModelForm[Mailing]):
         required=False,
         widget=forms.CheckboxSelectMultiple,
     )
-    weeks_interval = _number(_("Every so many weeks"))
+    weeks_interval = _number(_("Every so many weeks"), help_text=_("1 is each week."))
     month_day = forms.TypedChoiceField(
         label=_("On day"),
         choices=[("", "—"), *MONTH_DAYS],
@@ -77,7 +77,9 @@ class MailingForm(forms.ModelForm[Mailing]):
         required=False,
         help_text=_("A day that a month lacks falls on its last day."),
     )
-    month_interval = _number(_("Every so many months"))
+    month_interval = _number(
+        _("Every so many months"), help_text=_("1 is each month, 3 each quarter.")
+    )
     crontab = forms.CharField(
         label=_("Crontab"),
         max_length=200,

@@ -57,9 +57,17 @@ class MessageForm(forms.ModelForm[Message]):
         help_text=gettext_lazy("{{ name }} fills in the recipient's name, here and below."),
     )
     from_name = forms.CharField(
-        label=gettext_lazy("From: name"), max_length=200, required=False, validators=[validate_name]
+        label=gettext_lazy("From: name"),
+        max_length=200,
+        required=False,
+        validators=[validate_name],
+        help_text=gettext_lazy("Whom people see that it is from."),
     )
-    from_address = AddressField(label=gettext_lazy("From: address"), max_length=254)
+    from_address = AddressField(
+        label=gettext_lazy("From: address"),
+        max_length=254,
+        help_text=gettext_lazy("The relay has to allow it as a sender."),
+    )
     reply_to = AddressField(
         label=gettext_lazy("Reply to"),
         max_length=254,

@@ -35,6 +35,7 @@ def _owner(task: PeriodicTask) -> Mailing | None:
 
 
 register_task("mailer.tick", label=_("Look for what is due"))
+register_task("admin_ext.keep_house", label=_("Tidy up old results"))
 register_task("mailer.ring", label=_("Tell workers what there is to do"))
 register_task(
     "mailer.wake_mailing",

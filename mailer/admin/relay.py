@@ -63,6 +63,10 @@ TRY_NOW = ObjectAction(
 )
 
 
+def _limit(number: float) -> str:
+    return format_number(int(number) if number == int(number) else number)
+
+
 @admin.register(Relay)
 class RelayAdmin(
     ObjectActionsMixin,
@@ -217,7 +221,7 @@ class RelayAdmin(
             (relay.rate_per_hour, _("%(n)s/h")),
             (relay.rate_per_day, _("%(n)s/day")),
         ]
-        return " · ".join(words % {"n": format_number(n)} for n, words in rates if n) or "—"
+        return " · ".join(words % {"n": _limit(n)} for n, words in rates if n) or "—"
 
     @admin.display(description=gettext_lazy("the plan"))
     def warm_up_plan(self, relay: Relay) -> str:

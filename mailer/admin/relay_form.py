@@ -55,7 +55,10 @@ class RelayForm(forms.ModelForm[Relay]):
                 "One of MAILER_BACKENDS of this installation; its keys are in the environment, too."
             ),
             "rate_per_second": "",
-            "connections": _("At most so many at a time, for all mail through it."),
+            "connections": _(
+                "At most so many at a time, for all mail through it. More are faster where the"
+                " server is far away; its owner says how many it allows."
+            ),
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -21,7 +21,7 @@ class SubscriptionForm(forms.ModelForm[Subscription]):
         max_length=300,
         required=False,
         widget=forms.TextInput(attrs={"class": "vTextField"}),
-        help_text=_("Kept as a consent record: their e-mail of 3 May, a form they signed."),
+        help_text=_("Kept as a consent record: “their e-mail of 3 May”, “a form they signed”."),
     )
 
     class Meta:

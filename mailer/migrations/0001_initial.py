@@ -81,6 +81,7 @@ class Migration(migrations.Migration):
                 (
                     "name",
                     models.CharField(
+                        help_text="Some mail programs show it beside the list's mail: one that people know.",
                         max_length=120,
                         unique=True,
                         validators=[mailer.names.validate_name],
@@ -90,7 +91,7 @@ class Migration(migrations.Migration):
                 (
                     "slug",
                     models.SlugField(
-                        help_text="Names the list in mail headers (List-Id): letters, digits and hyphens.",
+                        help_text="Small letters, digits and hyphens. Mail programs sort the list's mail by it (List-Id), so let it be once something was sent.",
                         max_length=63,
                         unique=True,
                         validators=[
@@ -106,7 +107,7 @@ class Migration(migrations.Migration):
                     "description",
                     models.TextField(
                         blank=True,
-                        help_text="What people on this list agreed to get.",
+                        help_text="What people on it agreed to get, for whoever chooses a list. Never sent.",
                         verbose_name="description",
                     ),
                 ),
@@ -130,7 +131,7 @@ class Migration(migrations.Migration):
                 (
                     "name",
                     models.CharField(
-                        help_text="For staff; recipients never see it.",
+                        help_text="What mailings call it; recipients never see it.",
                         max_length=120,
                         unique=True,
                         validators=[mailer.names.validate_name],
@@ -141,7 +142,7 @@ class Migration(migrations.Migration):
                     "language",
                     models.CharField(
                         default="en",
-                        help_text="A code such as en or zh-Hant.",
+                        help_text="A code such as en or zh-Hant, to tell messages apart; it is not sent.",
                         max_length=35,
                         validators=[
                             django.core.validators.RegexValidator(
@@ -172,7 +173,7 @@ class Migration(migrations.Migration):
                 (
                     "address",
                     models.CharField(
-                        help_text="Each address is kept once, whatever lists it is on.",
+                        help_text="One recipient for each address, on as many lists as they like.",
                         max_length=254,
                         unique=True,
                         verbose_name="e-mail address",
@@ -184,6 +185,7 @@ class Migration(migrations.Migration):
                     "name",
                     models.CharField(
                         blank=True,
+                        help_text="As a message addresses them: it fills in {{ name }}.",
                         max_length=200,
                         validators=[mailer.names.validate_name],
                         verbose_name="name",
@@ -193,7 +195,7 @@ class Migration(migrations.Migration):
                     "language",
                     models.CharField(
                         blank=True,
-                        help_text="A code such as en or zh-Hant.",
+                        help_text="A code such as en or zh-Hant: it fills in {{ language }}, no more.",
                         max_length=35,
                         validators=[
                             django.core.validators.RegexValidator(
@@ -208,6 +210,7 @@ class Migration(migrations.Migration):
                     "time_zone",
                     models.CharField(
                         blank=True,
+                        help_text="Such as Asia/Taipei. It fills in {{ time_zone }}; mailings go by their own.",
                         max_length=64,
                         validators=[mailer.models.recipient.validate_time_zone],
                         verbose_name="time zone",
@@ -218,7 +221,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=dict,
-                        help_text='What messages may say about this person: {"city": "Taipei"} fills in {{ city }}.',
+                        help_text='What else messages may say of them: {"city": "Taipei"} fills in {{ city }}. An import writes every further column of its file here.',
                         validators=[mailer.models.recipient.validate_attributes],
                         verbose_name="attributes",
                     ),
@@ -244,6 +247,7 @@ class Migration(migrations.Migration):
                 (
                     "name",
                     models.CharField(
+                        help_text="What mailings and runs call it.",
                         max_length=120,
                         unique=True,
                         validators=[mailer.names.validate_name],
@@ -254,7 +258,7 @@ class Migration(migrations.Migration):
                     "from_environment",
                     models.BooleanField(
                         default=False,
-                        help_text="Use RELAY_URL of this installation; host, port and login below are ignored.",
+                        help_text="As whoever runs this site has set it (RELAY_URL); what stands below is then not used.",
                         verbose_name="address from the environment",
                     ),
                 ),
@@ -262,6 +266,7 @@ class Migration(migrations.Migration):
                     "host",
                     models.CharField(
                         blank=True,
+                        help_text="The server's name, as its owner gave it to you: smtp.example.org.",
                         max_length=253,
                         validators=[
                             django.core.validators.RegexValidator(
@@ -276,6 +281,7 @@ class Migration(migrations.Migration):
                     "port",
                     models.PositiveIntegerField(
                         default=587,
+                        help_text="587 with STARTTLS; 465 with TLS from the first byte.",
                         validators=[
                             django.core.validators.MinValueValidator(1),
                             django.core.validators.MaxValueValidator(65535),
@@ -292,13 +298,19 @@ class Migration(migrations.Migration):
                             ("tls", "TLS from the first byte"),
                         ],
                         default="starttls",
+                        help_text="Nothing is sent where the server does not offer it.",
                         max_length=8,
                         verbose_name="security",
                     ),
                 ),
                 (
                     "username",
-                    models.CharField(blank=True, max_length=200, verbose_name="user name"),
+                    models.CharField(
+                        blank=True,
+                        help_text="Empty: it asks for no login.",
+                        max_length=200,
+                        verbose_name="user name",
+                    ),
                 ),
                 ("password_encrypted", models.TextField(blank=True, editable=False)),
                 (
@@ -353,7 +365,12 @@ class Migration(migrations.Migration):
                 ("address_key", models.BinaryField(max_length=32, unique=True)),
                 (
                     "address",
-                    models.CharField(blank=True, max_length=254, verbose_name="e-mail address"),
+                    models.CharField(
+                        blank=True,
+                        help_text="It gets no mail any more, whatever list it is on or comes onto.",
+                        max_length=254,
+                        verbose_name="e-mail address",
+                    ),
                 ),
                 (
                     "reason",
@@ -373,7 +390,7 @@ class Migration(migrations.Migration):
                     "detail",
                     models.CharField(
                         blank=True,
-                        help_text="What happened, in a few words.",
+                        help_text="What happened: “asked on 3 May”.",
                         max_length=300,
                         verbose_name="detail",
                     ),
@@ -503,6 +520,7 @@ class Migration(migrations.Migration):
                 (
                     "name",
                     models.CharField(
+                        help_text="What its runs are called; some mail programs show it, too.",
                         max_length=120,
                         unique=True,
                         validators=[mailer.names.validate_name],
@@ -549,6 +567,7 @@ class Migration(migrations.Migration):
                     "schedule_zone",
                     models.CharField(
                         default="UTC",
+                        help_text="Whose clock the times are of, such as Asia/Taipei; it follows summer time.",
                         max_length=64,
                         validators=[mailer.models.recipient.validate_time_zone],
                         verbose_name="time zone",
@@ -576,6 +595,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[("late", "Send late"), ("skip", "Leave it out")],
                         default="late",
+                        help_text="Its time came while this site was not running.",
                         max_length=8,
                         verbose_name="if one is missed",
                     ),
@@ -597,6 +617,7 @@ class Migration(migrations.Migration):
                             ("skip", "Leave the new one out"),
                         ],
                         default="wait",
+                        help_text="Its time comes again before everybody in the last run was tried once.",
                         max_length=8,
                         verbose_name="if the last one is still going",
                     ),
@@ -635,6 +656,7 @@ class Migration(migrations.Migration):
                 (
                     "message",
                     models.ForeignKey(
+                        help_text="Each run sends it as it is when the run begins.",
                         on_delete=django.db.models.deletion.PROTECT,
                         to="mailer.message",
                         verbose_name="message",
@@ -643,6 +665,7 @@ class Migration(migrations.Migration):
                 (
                     "relay",
                     models.ForeignKey(
+                        help_text="The mail server it leaves through.",
                         on_delete=django.db.models.deletion.PROTECT,
                         to="mailer.relay",
                         verbose_name="relay",
@@ -927,6 +950,7 @@ class Migration(migrations.Migration):
                             ("unsubscribed", "Unsubscribed"),
                         ],
                         default="subscribed",
+                        help_text="Only who is subscribed gets the list's mail. No import brings back who unsubscribed.",
                         max_length=12,
                         verbose_name="state",
                     ),
@@ -1004,7 +1028,7 @@ class Migration(migrations.Migration):
                     "evidence",
                     models.CharField(
                         blank=True,
-                        help_text="The file, or the IP address.",
+                        help_text="The file, or what somebody wrote.",
                         max_length=300,
                         verbose_name="evidence",
                     ),

@@ -28,6 +28,7 @@ class Migration(migrations.Migration):
                 (
                     "name",
                     models.CharField(
+                        help_text="What a run says that it waits for.",
                         max_length=120,
                         unique=True,
                         validators=[mailer.names.validate_name],
@@ -37,14 +38,14 @@ class Migration(migrations.Migration):
                 (
                     "domains",
                     models.TextField(
-                        help_text="What stands behind the @ in its addresses, one a line.",
+                        help_text="All that stand behind the @ in its addresses, one a line.",
                         verbose_name="domains",
                     ),
                 ),
                 (
                     "per_minute",
                     models.PositiveIntegerField(
-                        help_text="At most so many to all these domains together, over all runs and relays.",
+                        help_text="At most so many to all these domains together, over all runs and relays. The provider's rules for senders say how many.",
                         validators=[django.core.validators.MinValueValidator(1)],
                         verbose_name="messages per minute",
                     ),
@@ -118,7 +119,7 @@ class Migration(migrations.Migration):
             name="relay_share",
             field=models.PositiveSmallIntegerField(
                 default=1,
-                help_text="Only where there are further relays: so many parts of all mail.",
+                help_text="Counts only with further relays: with shares of 2 and 1 it gets two thirds.",
                 validators=[
                     django.core.validators.MinValueValidator(1),
                     django.core.validators.MaxValueValidator(100),
@@ -131,7 +132,7 @@ class Migration(migrations.Migration):
             name="urgent",
             field=models.BooleanField(
                 default=False,
-                help_text="Goes before all mail that is not urgent.",
+                help_text="Goes before all mail that is not urgent: for what cannot wait.",
                 verbose_name="urgent",
             ),
         ),
@@ -145,7 +146,7 @@ class Migration(migrations.Migration):
                     (16, "more than others"),
                 ],
                 default=4,
-                help_text="How much of a relay it gets while several runs are sending through it.",
+                help_text="While several runs send through one relay: each step up gets four times as much of it.",
                 verbose_name="beside other runs",
             ),
         ),
@@ -214,6 +215,7 @@ class Migration(migrations.Migration):
             name="warm_up_factor",
             field=models.FloatField(
                 default=1.5,
+                help_text="1.5 is half as many again each day.",
                 validators=[
                     django.core.validators.MinValueValidator(1.01),
                     django.core.validators.MaxValueValidator(10),
@@ -235,7 +237,7 @@ class Migration(migrations.Migration):
             name="warm_up_from",
             field=models.DateField(
                 blank=True,
-                help_text="The first day of a server that nobody has had mail from. Empty: none.",
+                help_text="The first day on which it sends. Empty: no warm-up.",
                 null=True,
                 verbose_name="warm up from",
             ),

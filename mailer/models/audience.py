@@ -12,7 +12,13 @@ from .recipient import Recipient
 
 
 class MailingList(models.Model):
-    name = models.CharField(_("name"), max_length=120, unique=True, validators=[validate_name])
+    name = models.CharField(
+        _("name"),
+        max_length=120,
+        unique=True,
+        validators=[validate_name],
+        help_text=_("Some mail programs show it beside the list's mail: one that people know."),
+    )
     slug = models.SlugField(
         _("short name"),
         max_length=63,
@@ -23,10 +29,15 @@ class MailingList(models.Model):
                 _("Small letters, digits and hyphens, such as weekly-news."),
             )
         ],
-        help_text=_("Names the list in mail headers (List-Id): letters, digits and hyphens."),
+        help_text=_(
+            "Small letters, digits and hyphens. Mail programs sort the list's mail by it (List-Id),"
+            " so let it be once something was sent."
+        ),
     )
     description = models.TextField(
-        _("description"), blank=True, help_text=_("What people on this list agreed to get.")
+        _("description"),
+        blank=True,
+        help_text=_("What people on it agreed to get, for whoever chooses a list. Never sent."),
     )
     recipients = models.ManyToManyField(
         Recipient, through="Subscription", related_name="lists", verbose_name=_("recipients")
@@ -54,6 +65,9 @@ class Subscription(models.Model):
         max_length=12,
         choices=SubscriptionState.choices,
         default=SubscriptionState.SUBSCRIBED,
+        help_text=_(
+            "Only who is subscribed gets the list's mail. No import brings back who unsubscribed."
+        ),
     )
     created_at = models.DateTimeField(_("added"), auto_now_add=True)
     changed_at = models.DateTimeField(_("changed"), auto_now=True)
@@ -86,7 +100,7 @@ class Consent(models.Model):
     state = models.CharField(_("became"), max_length=12, choices=SubscriptionState.choices)
     source = models.CharField(_("source"), max_length=12, choices=Source.choices)
     evidence = models.CharField(
-        _("evidence"), max_length=300, blank=True, help_text=_("The file, or the IP address.")
+        _("evidence"), max_length=300, blank=True, help_text=_("The file, or what somebody wrote.")
     )
     wording = models.CharField(
         _("wording version"), max_length=60, blank=True, help_text=_("What the person agreed to.")

@@ -12,15 +12,24 @@ from mailer.names import validate_name
 
 
 class DomainLimit(models.Model):
-    name = models.CharField(_("provider"), max_length=120, unique=True, validators=[validate_name])
+    name = models.CharField(
+        _("provider"),
+        max_length=120,
+        unique=True,
+        validators=[validate_name],
+        help_text=_("What a run says that it waits for."),
+    )
     # As they stand behind the @ of an address in the database, sorted, one a line.
     domains = models.TextField(
-        _("domains"), help_text=_("What stands behind the @ in its addresses, one a line.")
+        _("domains"), help_text=_("All that stand behind the @ in its addresses, one a line.")
     )
     per_minute = models.PositiveIntegerField(
         _("messages per minute"),
         validators=[MinValueValidator(1)],
-        help_text=_("At most so many to all these domains together, over all runs and relays."),
+        help_text=_(
+            "At most so many to all these domains together, over all runs and relays. The"
+            " provider's rules for senders say how many."
+        ),
     )
     # What was sent lately: services.reserving reads and writes it.
     used = models.JSONField(default=dict, editable=False)

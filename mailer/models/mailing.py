@@ -44,28 +44,48 @@ class Mailing(models.Model):
         WAIT = "wait", _("Wait until it is through")
         SKIP = "skip", _("Leave the new one out")
 
-    name = models.CharField(_("name"), max_length=120, unique=True, validators=[validate_name])
-    message = models.ForeignKey(Message, models.PROTECT, verbose_name=_("message"))
+    name = models.CharField(
+        _("name"),
+        max_length=120,
+        unique=True,
+        validators=[validate_name],
+        help_text=_("What its runs are called; some mail programs show it, too."),
+    )
+    message = models.ForeignKey(
+        Message,
+        models.PROTECT,
+        verbose_name=_("message"),
+        help_text=_("Each run sends it as it is when the run begins."),
+    )
     lists = models.ManyToManyField(
         MailingList,
         verbose_name=_("lists"),
         help_text=_("Somebody on several of them still gets one message."),
     )
-    relay = models.ForeignKey(Relay, models.PROTECT, verbose_name=_("relay"))
+    relay = models.ForeignKey(
+        Relay,
+        models.PROTECT,
+        verbose_name=_("relay"),
+        help_text=_("The mail server it leaves through."),
+    )
     relay_share = models.PositiveSmallIntegerField(
         _("its share"),
         default=1,
         validators=[MinValueValidator(1), MaxValueValidator(100)],
-        help_text=_("Only where there are further relays: so many parts of all mail."),
+        help_text=_("Counts only with further relays: with shares of 2 and 1 it gets two thirds."),
     )
     weight = models.PositiveSmallIntegerField(
         _("beside other runs"),
         choices=Weight.choices,
         default=Weight.EQUAL,
-        help_text=_("How much of a relay it gets while several runs are sending through it."),
+        help_text=_(
+            "While several runs send through one relay: each step up gets four times as much of it."
+        ),
     )
     urgent = models.BooleanField(
-        _("urgent"), default=False, help_text=_("Goes before all mail that is not urgent.")
+        _("urgent"),
+        default=False,
+        help_text=_("Goes before all mail that is not urgent: for what cannot wait."),
     )
     # Of one message, for services.send_one: no lists, no schedule.
     is_single = models.BooleanField(default=False, editable=False)
@@ -84,7 +104,11 @@ class Mailing(models.Model):
         help_text=_("Nothing is sent before this; it gives days, weeks and months their time."),
     )
     schedule_zone = models.CharField(
-        _("time zone"), max_length=64, default="UTC", validators=[validate_time_zone]
+        _("time zone"),
+        max_length=64,
+        default="UTC",
+        validators=[validate_time_zone],
+        help_text=_("Whose clock the times are of, such as Asia/Taipei; it follows summer time."),
     )
     schedule_end = models.DateTimeField(
         _("stop after"), null=True, blank=True, help_text=_("Empty: goes on until switched off.")
@@ -95,7 +119,11 @@ class Mailing(models.Model):
     next_due_at = models.DateTimeField(_("next send"), null=True, editable=False)
 
     missed = models.CharField(
-        _("if one is missed"), max_length=8, choices=Missed.choices, default=Missed.LATE
+        _("if one is missed"),
+        max_length=8,
+        choices=Missed.choices,
+        default=Missed.LATE,
+        help_text=_("Its time came while this site was not running."),
     )
     late_minutes = models.PositiveIntegerField(
         _("but at most so many minutes late"),
@@ -108,6 +136,7 @@ class Mailing(models.Model):
         max_length=8,
         choices=Overlap.choices,
         default=Overlap.WAIT,
+        help_text=_("Its time comes again before everybody in the last run was tried once."),
     )
     expires_after_hours = models.PositiveIntegerField(
         _("give up after hours"),

@@ -15,14 +15,14 @@ class Message(models.Model):
         max_length=120,
         unique=True,
         validators=[validate_name],
-        help_text=_("For staff; recipients never see it."),
+        help_text=_("What mailings call it; recipients never see it."),
     )
     language = models.CharField(
         _("language"),
         max_length=35,
         default="en",
         validators=[validate_language],
-        help_text=_("A code such as en or zh-Hant."),
+        help_text=_("A code such as en or zh-Hant, to tell messages apart; it is not sent."),
     )
     created_at = models.DateTimeField(_("added"), auto_now_add=True)
 

@@ -55,20 +55,30 @@ class Recipient(models.Model):
         _("e-mail address"),
         max_length=254,
         unique=True,
-        help_text=_("Each address is kept once, whatever lists it is on."),
+        help_text=_("One recipient for each address, on as many lists as they like."),
     )
     address_key = models.BinaryField(max_length=32, unique=True, editable=False)
     domain = models.CharField(max_length=253, editable=False)
-    name = models.CharField(_("name"), max_length=200, blank=True, validators=[validate_name])
+    name = models.CharField(
+        _("name"),
+        max_length=200,
+        blank=True,
+        validators=[validate_name],
+        help_text=_("As a message addresses them: it fills in {{ name }}."),
+    )
     language = models.CharField(
         _("language"),
         max_length=35,
         blank=True,
         validators=[validate_language],
-        help_text=_("A code such as en or zh-Hant."),
+        help_text=_("A code such as en or zh-Hant: it fills in {{ language }}, no more."),
     )
     time_zone = models.CharField(
-        _("time zone"), max_length=64, blank=True, validators=[validate_time_zone]
+        _("time zone"),
+        max_length=64,
+        blank=True,
+        validators=[validate_time_zone],
+        help_text=_("Such as Asia/Taipei. It fills in {{ time_zone }}; mailings go by their own."),
     )
     attributes = models.JSONField(
         _("attributes"),
@@ -76,7 +86,8 @@ class Recipient(models.Model):
         blank=True,
         validators=[validate_attributes],
         help_text=_(
-            'What messages may say about this person: {"city": "Taipei"} fills in {{ city }}.'
+            'What else messages may say of them: {"city": "Taipei"} fills in {{ city }}. An import'
+            " writes every further column of its file here."
         ),
     )
     created_at = models.DateTimeField(_("added"), auto_now_add=True)

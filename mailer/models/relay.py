@@ -32,14 +32,22 @@ class Relay(models.Model):
         STARTTLS = "starttls", _("STARTTLS")
         TLS = "tls", _("TLS from the first byte")
 
-    name = models.CharField(_("name"), max_length=120, unique=True, validators=[validate_name])
+    name = models.CharField(
+        _("name"),
+        max_length=120,
+        unique=True,
+        validators=[validate_name],
+        help_text=_("What mailings and runs call it."),
+    )
     kind = models.CharField(_("kind"), max_length=8, choices=Kind.choices, default=Kind.SMTP)
     # One of MAILER_BACKENDS: what staff write here must never decide what Python imports.
     backend = models.CharField(_("backend"), max_length=200, blank=True)
     from_environment = models.BooleanField(
         _("address from the environment"),
         default=False,
-        help_text=_("Use RELAY_URL of this installation; host, port and login below are ignored."),
+        help_text=_(
+            "As whoever runs this site has set it (RELAY_URL); what stands below is then not used."
+        ),
     )
     host = models.CharField(
         _("host"),
@@ -51,14 +59,24 @@ class Relay(models.Model):
                 _("A host name or an IP address, such as smtp.example.org."),
             )
         ],
+        help_text=_("The server's name, as its owner gave it to you: smtp.example.org."),
     )
     port = models.PositiveIntegerField(
-        _("port"), default=587, validators=[MinValueValidator(1), MaxValueValidator(65_535)]
+        _("port"),
+        default=587,
+        validators=[MinValueValidator(1), MaxValueValidator(65_535)],
+        help_text=_("587 with STARTTLS; 465 with TLS from the first byte."),
     )
     security = models.CharField(
-        _("security"), max_length=8, choices=Security.choices, default=Security.STARTTLS
+        _("security"),
+        max_length=8,
+        choices=Security.choices,
+        default=Security.STARTTLS,
+        help_text=_("Nothing is sent where the server does not offer it."),
     )
-    username = models.CharField(_("user name"), max_length=200, blank=True)
+    username = models.CharField(
+        _("user name"), max_length=200, blank=True, help_text=_("Empty: it asks for no login.")
+    )
     password_encrypted = models.TextField(blank=True, editable=False)
     rate_per_second = models.FloatField(
         _("messages per second"),
@@ -83,15 +101,18 @@ class Relay(models.Model):
         _("warm up from"),
         null=True,
         blank=True,
-        help_text=_("The first day of a server that nobody has had mail from. Empty: none."),
+        help_text=_("The first day on which it sends. Empty: no warm-up."),
     )
     warm_up_first = models.PositiveIntegerField(
-        _("messages on the first day"), default=50, validators=[MinValueValidator(1)]
+        _("messages on the first day"),
+        default=50,
+        validators=[MinValueValidator(1)],
     )
     warm_up_factor = models.FloatField(
         _("times as many each day"),
         default=1.5,
         validators=[MinValueValidator(1.01), MaxValueValidator(10)],
+        help_text=_("1.5 is half as many again each day."),
     )
     warm_up_full = _limit(_("until so many a day"))
     # Up to when the messages a second are spoken for: a window reserves its time by moving it on.

@@ -19,12 +19,20 @@ class Suppression(models.Model):
 
     # Matched by this alone: it stays when the person behind it is erased.
     address_key = models.BinaryField(max_length=32, unique=True, editable=False)
-    address = models.CharField(_("e-mail address"), max_length=254, blank=True)
+    address = models.CharField(
+        _("e-mail address"),
+        max_length=254,
+        blank=True,
+        help_text=_("It gets no mail any more, whatever list it is on or comes onto."),
+    )
     reason = models.CharField(
         _("reason"), max_length=16, choices=Reason.choices, default=Reason.STAFF
     )
     detail = models.CharField(
-        _("detail"), max_length=300, blank=True, help_text=_("What happened, in a few words.")
+        _("detail"),
+        max_length=300,
+        blank=True,
+        help_text=_("What happened: “asked on 3 May”."),
     )
     created_at = models.DateTimeField(_("since"), auto_now_add=True)
 

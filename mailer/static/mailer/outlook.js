@@ -56,7 +56,8 @@ document.addEventListener("DOMContentLoaded", () => {
         }
 
         form.addEventListener("input", changed);
-        form.addEventListener("change", changed);
+        // A drop-down with a search tells of changes through jQuery only.
+        django.jQuery(form).on("change", changed);
     }
 
     document.querySelectorAll("[data-outlook]").forEach(watch);

@@ -1,0 +1,75 @@
+"""What django-celery-beat's fields are called here, and what each is for."""
+
+from django.utils.translation import gettext_lazy as _
+from django_stubs_ext import StrOrPromise
+
+TASK_LABELS = {
+    "name": _("Name"),
+    "task": _("Task"),
+    "enabled": _("Schedule is on"),
+    "interval": _("Every so often"),
+    "crontab": _("By a crontab"),
+    "solar": _("By the sun"),
+    "clocked": _("Once, at a moment"),
+    "start_time": _("Not before"),
+    "one_off": _("Only once"),
+    "args": _("Arguments"),
+    "kwargs": _("Named arguments"),
+    "expires": _("Drop it after"),
+    "expire_seconds": _("Drop it when so late (seconds)"),
+    "queue": _("Queue"),
+    "exchange": _("Exchange"),
+    "routing_key": _("Routing key"),
+    "headers": _("Headers"),
+    "priority": _("Priority"),
+    "total_run_count": _("Runs so far"),
+}
+TASK_HELP: dict[str, StrOrPromise] = {
+    "name": _("What lists call it; no two have the same."),
+    "task": _("Its name in the code, such as mailer.tick."),
+    "enabled": _("Off: it runs only when somebody presses “Run now”."),
+    "description": _("Why it is there, for whoever wonders."),
+    "interval": _("Choose one of these four ways, and leave the others empty."),
+    "crontab": "",
+    "solar": "",
+    "clocked": _("It has to be “only once”, too."),
+    "start_time": _("With “every so often” alone: it does not run before this."),
+    "one_off": _("It is switched off after it has run."),
+    "args": _("A list in JSON, such as [7]."),
+    "kwargs": _('In JSON, such as {"size": 7}.'),
+    "expires": _("A worker that takes it up after this moment does not run it. Empty: no end."),
+    "expire_seconds": _("The same, counted from when it was due. Give one of the two at most."),
+    "queue": _("Empty: the one that the settings say for this task, which is nearly always right."),
+    "exchange": _("RabbitMQ's; empty unless you know why."),
+    "routing_key": _("RabbitMQ's; empty unless you know why."),
+    "headers": _("In JSON, sent along with the task."),
+    "priority": _("0 to 255, where the broker has priorities. Empty: like everything else."),
+    "total_run_count": "",
+}
+_PART = _("* is each one; 0,30 two of them; 9-17 a span; */15 every fifteenth.")
+SCHEDULE_LABELS = {
+    "minute": _("Minutes"),
+    "hour": _("Hours"),
+    "day_of_month": _("Days of the month"),
+    "month_of_year": _("Months"),
+    "day_of_week": _("Days of the week"),
+    "timezone": _("Time zone"),
+    "every": _("Every"),
+    "period": _("Period"),
+    "event": _("What the sun does"),
+    "clocked_time": _("Moment"),
+}
+SCHEDULE_HELP: dict[str, StrOrPromise] = {
+    "minute": _PART,
+    "hour": "",
+    "day_of_month": "",
+    "month_of_year": _("1 to 12."),
+    "day_of_week": _("0 is Sunday, 1 Monday. With days of the month, too, both have to be right."),
+    "timezone": _("Whose clock the hours are of."),
+    "every": _("How many of the periods below lie between two runs."),
+    "period": "",
+    "event": "",
+    "latitude": _("Of the place: 25.03 is Taipei; south of the equator with a minus."),
+    "longitude": _("Of the place: 121.56 is Taipei; west of Greenwich with a minus."),
+    "clocked_time": _("In the site's time zone."),
+}
