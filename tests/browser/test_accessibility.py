@@ -8,6 +8,7 @@ os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from django.contrib.auth.models import User
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from django_celery_results.models import TaskResult
 from playwright.sync_api import Page
@@ -25,6 +26,7 @@ LISTS = (
     "django_celery_results/taskresult/", "django_celery_beat/periodictask/",
 )  # fmt: skip
 ADDS = (
+    "auth/user/", "auth/group/", "django_celery_beat/crontabschedule/",
     "mailer/mailing/", "mailer/message/", "mailer/recipient/", "mailer/relay/",
     "mailer/domainlimit/", "mailer/mailinglist/", "mailer/subscription/", "mailer/suppression/",
     "django_celery_beat/periodictask/",
@@ -46,7 +48,7 @@ def addresses(transactional_db: None) -> list[str]:
     result = TaskResult.objects.create(
         task_id="a-task", task_name="mailer.tick", status="FAILURE", traceback="Traceback …"
     )
-    person = make_recipient()
+    person, somebody = make_recipient(), User.objects.create_user("somebody")
     subscription = subscribe(person, mailing.lists.get())
     version: Any = mailing.message.current
     pages = [
@@ -65,6 +67,10 @@ def addresses(transactional_db: None) -> list[str]:
         f"mailer/recipient/{person.pk}/change/",
         f"mailer/recipient/{person.pk}/delete/",
         f"mailer/recipient/{person.pk}/history/",
+        f"mailer/run/{run.pk}/history/",
+        f"auth/user/{somebody.pk}/change/",
+        "mailer/run/?state__exact=failed",
+        f"mailer/subscription/?list__id__exact={subscription.list_id}",
         f"mailer/subscription/{subscription.pk}/change/",
         f"django_celery_results/taskresult/{result.pk}/change/",
         f"django_celery_beat/periodictask/{task.pk}/change/",

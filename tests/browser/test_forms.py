@@ -47,6 +47,26 @@ def test_the_form_says_to_how_many_and_when(page: Page, transactional_db: None) 
     expect(sends.locator("li").first).to_contain_text("Fri ")
 
 
+def test_one_of_many_lists_is_looked_for_by_typing(page: Page, transactional_db: None) -> None:
+    mailing = make_mailing(recipients=3, relay=make_relay())
+    for number in range(25):
+        make_list(f"Another {number}")
+    make_list("More people", recipients=2)
+    page.goto(f"/admin/mailer/mailing/{mailing.pk}/change/")
+    audience = page.locator("[data-outlook-fields=lists]")
+    expect(audience).to_have_text("3 people.")
+    page.get_by_role("searchbox", name="Lists").click()
+    page.keyboard.type("more")
+    page.get_by_role("option", name="More people").click()
+    expect(audience).to_have_text("5 people.")
+
+    page.goto("/admin/mailer/mailing/")
+    page.locator("#changelist-filter").get_by_role("combobox", name="Lists").click()
+    page.keyboard.type("more")
+    page.get_by_role("option", name="More people").click()
+    expect(page.get_by_text("No mailings are like that.")).to_be_visible()
+
+
 @pytest.fixture
 def elsewhere() -> Iterator[tuple[str, list[str]]]:
     """Another server's address, and what it was asked for."""

@@ -9,6 +9,10 @@ window.addEventListener("load", () => {
         }
     }
 
+    function wordsOf(select) {
+        return select?.labels?.[0]?.textContent || select?.getAttribute("aria-label");
+    }
+
     function nameAll() {
         document.querySelectorAll(".inline-group .tabular td").forEach((cell) => {
             const field = [...cell.classList].find((name) => name.startsWith("field-"));
@@ -20,11 +24,13 @@ window.addEventListener("load", () => {
             });
         });
         document.querySelectorAll(".select2-container").forEach((box) => {
-            const select = box.previousElementSibling;
-            const words = select?.labels?.[0]?.textContent || select?.getAttribute("aria-label");
-            box.querySelectorAll("[role=combobox], [role=textbox]").forEach((part) => {
+            const words = wordsOf(box.previousElementSibling);
+            box.querySelectorAll("[role=combobox], [role=textbox], [role=searchbox]").forEach((part) => {
                 nameBy(part, words);
             });
+        });
+        document.querySelectorAll(".help-tooltip[aria-label]").forEach((tip) => {
+            tip.setAttribute("role", "img");
         });
         document.querySelectorAll(".inline-group, .results").forEach((group) => {
             if (group.scrollWidth > group.clientWidth) {
@@ -37,4 +43,8 @@ window.addEventListener("load", () => {
     const ready = window.django?.jQuery || ((act) => act());
     ready(nameAll);
     document.addEventListener("formset:added", nameAll);
+    // A drop-down's own field for typing is made when it opens.
+    window.django?.jQuery?.(document).on("select2:open", (event) => {
+        nameBy(document.querySelector(".select2-dropdown .select2-search__field"), wordsOf(event.target));
+    });
 });
