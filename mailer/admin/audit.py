@@ -26,7 +26,7 @@ class AuditAdmin(PickFilterMixin, ReadOnlyMixin, BigTableMixin, admin.ModelAdmin
         "Nothing yet. Whoever starts, pauses, cancels, retries or downloads a run is written"
         " down here."
     )
-    fields = ("when", "who", "action", "run_link", "deliveries", "detail")
+    fields = ("when", "who", "action", "run_link", "deliveries", "sent", "detail")
     readonly_fields = ("when", "who", "run_link", "deliveries")
 
     when = time_column("at", gettext_lazy("when"), ordering="id")
