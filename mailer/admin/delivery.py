@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy
 
 from admin_ext.components.links import admin_link, link_to
 from admin_ext.components.paginator import BigTableMixin
+from admin_ext.components.pick_filter import PickFilter, PickFilterMixin
 from admin_ext.components.times import time_column, time_tag
 from mailer.engine.frame import message_id, read_message_id
 from mailer.models import Delivery
@@ -30,10 +31,15 @@ from .read_only import ReadOnlyMixin
 
 @admin.register(Delivery)
 class DeliveryAdmin(
-    DeliveryActionsMixin, ExportMixin, ReadOnlyMixin, BigTableMixin, admin.ModelAdmin[Delivery]
+    DeliveryActionsMixin,
+    ExportMixin,
+    PickFilterMixin,
+    ReadOnlyMixin,
+    BigTableMixin,
+    admin.ModelAdmin[Delivery],
 ):
     list_display = ("address", "badge", "why", "last_outcome", "run_link")
-    list_filter = (("state", StateFilter), ReplyFilter)
+    list_filter = (("state", StateFilter), ReplyFilter, ("run", PickFilter))
     list_select_related = ("run__mailing",)
     search_fields = ("address",)
     when_empty = gettext_lazy(

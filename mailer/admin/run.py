@@ -68,6 +68,9 @@ class RunAdmin(
         counts = "counts" if may_see_deliveries(request) else "counts_alone"
         return ("run", "due", "badge", "progress", counts, "by_whom")
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
+        return super().get_queryset(request).select_related("mailing")  # each is called by it
+
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
         run: Any = super().get_object(request, object_id, from_field)
         if run is not None:

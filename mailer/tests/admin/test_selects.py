@@ -26,6 +26,7 @@ FIELDS = [
     ("subscription", "list", "view_mailinglist"),
     ("run", "mailing", "view_mailing"),
     ("batch", "run", "view_run"),
+    ("delivery", "run", "view_run"),
     ("audit", "run", "view_run"),
 ]
 
@@ -58,6 +59,18 @@ def test_suggestions_are_searched_for(admin: Client, world: World) -> None:
     assert [one["text"] for one in found] == ["Others"]
     found = ask(admin, "subscription", "recipient", world.recipient.address[:6]).json()["results"]
     assert world.recipient.address in [one["text"] for one in found]
+
+
+def test_suggestions_cost_the_same_however_many_there_are(admin: Client, world: World) -> None:
+    def count() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            assert ask(admin, "batch", "run").json()["results"]
+        return len(queries)
+
+    few = count()
+    for _ in range(5):
+        factories.make_run(recipients=1)
+    assert count() == few
 
 
 def test_a_few_are_chosen_at_a_glance_and_many_by_typing(admin: Client, world: World) -> None:
