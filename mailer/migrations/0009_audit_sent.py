@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("mailer", "0007_bulk_actions"),
+        ("mailer", "0008_relay_slow_until"),
     ]
 
     operations = [
