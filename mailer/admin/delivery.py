@@ -14,10 +14,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from admin_ext.components.links import admin_link, link_to
+from admin_ext.components.object_actions import ObjectActionsMixin
 from admin_ext.components.paginator import BigTableMixin
 from admin_ext.components.pick_filter import PickFilter, PickFilterMixin
 from admin_ext.components.times import time_column, time_tag
 from mailer.engine.frame import message_id, read_message_id
+from mailer.exceptions import MailerError
 from mailer.models import Delivery
 from mailer.states import DeliveryState
 
@@ -26,11 +28,13 @@ from .delivery_actions import DeliveryActionsMixin
 from .delivery_export import ExportMixin
 from .delivery_page import attempts_of, badge_of, gives_up_at, state_in_words
 from .delivery_state import ReplyFilter, StateFilter, asked_run
+from .one_delivery import ONE_DELIVERY_ACTIONS
 from .read_only import ReadOnlyMixin
 
 
 @admin.register(Delivery)
 class DeliveryAdmin(
+    ObjectActionsMixin,
     DeliveryActionsMixin,
     ExportMixin,
     PickFilterMixin,
@@ -39,6 +43,8 @@ class DeliveryAdmin(
     admin.ModelAdmin[Delivery],
 ):
     list_display = ("address", "badge", "why", "last_outcome", "run_link")
+    object_actions = ONE_DELIVERY_ACTIONS
+    refusals = (MailerError,)
     list_filter = (("state", StateFilter), ReplyFilter, ("run", PickFilter))
     list_select_related = ("run__mailing",)
     search_fields = ("address",)

@@ -1,6 +1,5 @@
 """Saying what became of uncertain deliveries: of a whole run's, or of those selected in a list."""
 
-from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -74,7 +73,7 @@ def resolve_button(count: int) -> str:
 
 
 def what_resolve_selected_does(deliveries: QuerySet[Delivery], count: int) -> str:
-    return f"{_how_many(count)} {of_runs_in_words(deliveries)}\n{_where_to_look()}"
+    return f"{_how_many(count)} {of_runs_in_words(deliveries)}\n{where_to_look()}"
 
 
 def resolve_selected(
@@ -88,9 +87,14 @@ def resolve_selected(
     )
 
 
-def _resolve_run(request: HttpRequest, run: Run, moment: datetime, values: dict[str, Any]) -> str:
-    to = values["became"]
-    action = _resolve(request, run.pk, to)
+def resolve_in(
+    run_id: int,
+    request: HttpRequest,
+    to: DeliveryState,
+    deliveries: QuerySet[Delivery] | None = None,
+) -> str:
+    """Resolve a run's uncertain deliveries, or these of them; what was done, in words."""
+    action = _resolve(request, run_id, to, deliveries)
     return done_in_words([action], say=lambda n: _what_was_done(to, n))
 
 
@@ -119,7 +123,7 @@ def _what_resolve_does(run: Run) -> str:
         "Your answer counts for all of them. To answer for some, select those in the list of"
         " deliveries."
     )
-    return f"{_how_many(run.uncertain)}\n{_where_to_look()} {note}"
+    return f"{_how_many(run.uncertain)}\n{where_to_look()} {note}"
 
 
 def _how_many(count: int) -> str:
@@ -131,7 +135,8 @@ def _how_many(count: int) -> str:
     return words % {"n": format_number(count)}
 
 
-def _where_to_look() -> str:
+def where_to_look() -> str:
+    """How staff find out what became of an uncertain delivery."""
     return _("Its log says which it took, by the Message-ID that each delivery's page shows.")
 
 
@@ -156,7 +161,7 @@ RESOLVE = ObjectAction(
     permission=RETRY,
     question=_what_resolve_does,
     button=lambda run: resolve_button(run.uncertain),
-    run=_resolve_run,
+    run=lambda request, run, moment, values: resolve_in(run.pk, request, values["became"]),
     available=lambda run: run.uncertain > 0,
     why_not=lambda run: _("No delivery of this run is uncertain."),
     form_class=ResolveForm,

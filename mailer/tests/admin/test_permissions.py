@@ -46,6 +46,10 @@ ACTIONS = [
     ("run", "do_cancel", "control_run"),
     ("run", "do_retry", "retry_run"),
     ("run", "do_resolve", "retry_run"),
+    ("delivery", "do_retry", "retry_run"),
+    ("delivery", "do_resolve", "retry_run"),
+    ("delivery", "do_cancel", "control_run"),
+    ("delivery", "do_suppress", "add_suppression"),
 ]
 PAGES = [(model, view) for model in OBJECTS for view in ("changelist", "change", "history")]
 PAGES.append(("run", "live"))

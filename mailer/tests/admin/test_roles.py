@@ -41,6 +41,7 @@ mailer.run           do_pause do_resume do_cancel do_retry do_resolve : sender
 mailer.run           @pause_selected @resume_selected @cancel_selected : sender
 mailer.run           add save delete                : nobody
 mailer.delivery      changelist change history export : reviewer sender
+mailer.delivery      do_retry do_resolve do_cancel do_suppress : sender
 mailer.delivery      @resolve_selected @retry_selected @cancel_selected : sender
 mailer.delivery      add save delete                : nobody
 mailer.batch         changelist change history      : reviewer sender
@@ -55,7 +56,7 @@ mailer.subscription  changelist change history      : reviewer editor sender
 mailer.subscription  add save                       : editor
 mailer.subscription  delete                         : nobody
 mailer.suppression   changelist change history      : reviewer editor sender
-mailer.suppression   add                            : editor
+mailer.suppression   add                            : editor sender
 mailer.suppression   save                           : nobody
 mailer.suppression   delete @delete_selected        :
 mailer.relay         changelist change history      : reviewer sender
