@@ -2,8 +2,8 @@
 
 Most are ratios to a peer or a limit that was measured in the same minute, because absolute rates
 move with the machine. A peer's own line has neither a bar nor a verdict. SIZE=1000000 is the
-audience of `expansion`, of the long run and of `small_beside_large`. docs/performance.md keeps the
-last figures.
+audience of `expansion`, of the long run, of `small_beside_large` and of the admin's pages.
+docs/performance.md keeps the last figures.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
-from bench import distance, expansion, fairness, long_run, throughput
+from bench import admin, distance, expansion, fairness, long_run, throughput
 from bench.figures import Figure
 from bench.postfix import MissingToolError
 
@@ -38,6 +38,12 @@ FIGURES: dict[tuple[str, ...], Callable[[], list[Figure]]] = {
         size(200_000), cost_bar=1.2, memory_bar=150, growth_bar=1.05
     ),
     ("small_beside_large",): lambda: fairness.measure(size(200_000), bar=10),
+    ("admin_list", "admin_search", "admin_run_page"): lambda: admin.measure(
+        "servers", size(1_000_000), bar=150
+    ),
+    ("admin_list_embedded", "admin_search_embedded", "admin_run_page_embedded"): lambda: (
+        admin.measure("embedded", size(1_000_000), bar=150)
+    ),
 }
 
 

@@ -7,13 +7,12 @@ has been in use for a while.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from typing import Any
 
 import django
+
+from bench.recipients import write_recipients
 
 FEW = 10_000
 SMALL = 100
@@ -32,11 +31,6 @@ TEXT = (
 )
 SUBJECT = "News for {{ name }}"
 CITIES = ("台北", "Zürich", "São Paulo", "Nairobi", "Łódź", "Boston")
-COLUMNS = (
-    "address", "address_key", "domain", "name", "language", "time_zone", "attributes",
-    "created_at", "updated_at",
-)  # fmt: skip
-
 _SUBSCRIBE = """
 INSERT INTO mailer_subscription (list_id, recipient_id, state, created_at, changed_at)
 SELECT %s, id, CASE WHEN id > %s AND id <= %s THEN 'unsubscribed' ELSE 'subscribed' END,
@@ -53,7 +47,7 @@ def main(people: int) -> None:
     left = people // LEFT
     everybody = people + left + people // SUPPRESSED
     with transaction.atomic(), connection.cursor() as cursor:
-        _write(cursor, _rows(everybody))
+        write_recipients(cursor, _people(everybody))
         all_of_them, few = _make_mailing("Bench"), _make_mailing("Bench few")
         small = _make_mailing("Bench small")
         # The rows of an empty installation are numbered from 1.
@@ -66,35 +60,10 @@ def main(people: int) -> None:
             cursor.execute("VACUUM ANALYZE")  # a server in use has done so
 
 
-def _rows(count: int) -> Iterator[tuple[object, ...]]:
-    from django.conf import settings
-
-    from mailer.addresses import Normal, hash_address
-
-    now = datetime.now(UTC).replace(tzinfo=None).isoformat(" ")
+def _people(count: int) -> Iterator[tuple[str, str, dict[str, str]]]:
     for number in range(1, count + 1):
-        domain = f"a{number % 50}.example"
-        address = f"person{number}@{domain}"
-        key = hash_address(Normal(address, domain), key=settings.ADDRESS_KEY)
         attributes = {"city": CITIES[number % len(CITIES)], "customer": str(number), "plan": "gold"}
-        yield (
-            address, key, domain, f"Zoë Person {number}", "en", "Asia/Taipei",
-            json.dumps(attributes, ensure_ascii=False), now, now,
-        )  # fmt: skip
-
-
-def _write(cursor: Any, rows: Iterator[tuple[object, ...]]) -> None:
-    """COPY, or what comes near it on SQLite."""
-    from django.db import connection
-
-    columns = ", ".join(COLUMNS)
-    if connection.vendor == "postgresql":
-        with cursor.copy(f"COPY mailer_recipient ({columns}) FROM STDIN") as copy:
-            for row in rows:
-                copy.write_row(row)
-    else:
-        values = ", ".join("%s" for _ in COLUMNS)
-        cursor.executemany(f"INSERT INTO mailer_recipient ({columns}) VALUES ({values})", rows)
+        yield f"person{number}@a{number % 50}.example", f"Zoë Person {number}", attributes
 
 
 def _make_mailing(name: str) -> int:

@@ -53,6 +53,7 @@ class TaskResultAdmin(
     when_empty = _("No task has run yet. Where that surprises you, no worker is running.")
     search_help_text = _("A whole task id, or part of a task's name.")
     ordering = ("-date_done",)
+    sortable_by = ("done",)
     actions = ("run_again_selected",)
     object_actions = (RUN_AGAIN,)
     change_form_template = "admin_ext/task_result.html"
@@ -98,11 +99,11 @@ class TaskResultAdmin(
         context.update(describe_task(kwargs["obj"]))
         return super().render_change_form(request, context, *args, **kwargs)
 
-    @admin.display(description=_("task"), ordering="task_name")
+    @admin.display(description=_("task"))
     def task(self, row: TaskResult) -> StrOrPromise:
         return task_label(row.task_name)
 
-    @admin.display(description=_("state"), ordering="status")
+    @admin.display(description=_("state"))
     def state(self, row: TaskResult) -> SafeString:
         attempt: TaskAttempt | None = getattr(row, "attempt", None)
         if attempt and attempt.state == AttemptState.LOST and row.status == "STARTED":
@@ -117,7 +118,7 @@ class TaskResultAdmin(
             return "—"
         return admin_link(attempt.object_label, attempt.object_pk)
 
-    @admin.display(description=_("by schedule"), ordering="periodic_task_name")
+    @admin.display(description=_("by schedule"))
     def by_schedule(self, row: Any) -> str:
         return row.periodic_task_name or "—"
 

@@ -4,42 +4,55 @@ from functools import cached_property
 from typing import Any
 
 from django.contrib.admin import ShowFacets
-from django.core.paginator import Paginator
+from django.core.paginator import Page, Paginator
+from django.db.models import QuerySet
 
 from .change_list import CarefulListMixin
-from .numbers import format_number
+from .numbers import RowCount
+
+CAP = 10_000
 
 
-class RowCount(int):
-    """A number of rows that reads "8,210", or "10,000+" where the counting stopped.
-
-    The admin's stock templates print it as it stands. It expects USE_THOUSAND_SEPARATOR to be
-    off (Django's default); the separators come from here.
-    """
-
-    capped: bool = False
-
-    def __str__(self) -> str:
-        return format_number(int(self)) + ("+" if self.capped else "")
+def count_to_cap(rows: QuerySet[Any], *, cap: int = CAP) -> RowCount:
+    """How many there are, counted to the cap."""
+    # The order does not change the count, and sorting to count is what makes it slow.
+    return RowCount.up_to(cap, rows.order_by()[: cap + 1].count())
 
 
 class CappedPaginator(Paginator[Any]):
-    """Pages up to `cap` rows; what lies beyond is reached by searching and filtering."""
+    """Pages up to `cap` rows; what lies beyond is reached by searching and filtering.
 
-    cap = 10_000
+    A page is found by its keys alone: what else its rows show is not asked of those before it.
+    """
+
+    cap = CAP
 
     @cached_property
     def count(self) -> int:
-        # The order does not change the count, and sorting to count is what makes it slow.
-        rows: Any = self.object_list
-        found = rows.order_by()[: self.cap + 1].count()
-        count = RowCount(min(found, self.cap))
-        count.capped = found > self.cap
-        return count
+        return count_to_cap(self._rows, cap=self.cap)
+
+    def page(self, number: int | str) -> Page[Any]:
+        number = self.validate_number(number)
+        first = (number - 1) * self.per_page
+        keys = self.find_keys(first, min(first + self.per_page, self.count))
+        rows: Any = self._rows.filter(pk__in=keys)
+        return Page(rows, number, self)
+
+    def find_keys(self, first: int, end: int) -> list[Any]:
+        """The keys of the rows from the first up to, not including, the end."""
+        return list(self._rows.values_list("pk", flat=True)[first:end])
+
+    @property
+    def _rows(self) -> Any:
+        return self.object_list
 
 
 class BigTableMixin(CarefulListMixin):
-    """For a ModelAdmin over many rows: a capped count, and nothing that counts all of them."""
+    """For a ModelAdmin over many rows: a capped count, and nothing that counts all of them.
+
+    What its list can be sorted by needs an index each: name them in `sortable_by`. A sentence that
+    get_search_results leaves in `request.search_note` is shown beside the search.
+    """
 
     paginator = CappedPaginator
     show_full_result_count = False

@@ -1,6 +1,9 @@
 """The audit: who did what to which run."""
 
 from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -10,7 +13,7 @@ from admin_ext.components.numbers import format_number
 from admin_ext.components.paginator import BigTableMixin
 from admin_ext.components.pick_filter import PickFilter, PickFilterMixin
 from admin_ext.components.times import time_column
-from mailer.models import Audit
+from mailer.models import Audit, Mailing
 
 from .read_only import ReadOnlyMixin
 
@@ -21,13 +24,27 @@ class AuditAdmin(PickFilterMixin, ReadOnlyMixin, BigTableMixin, admin.ModelAdmin
     list_filter = ("action", ("run", PickFilter), ("actor", PickFilter))
     list_select_related = ("run__mailing", "actor")
     ordering = ("-id",)
-    search_fields = ("run__mailing__name", "actor__username")
+    sortable_by = ("when",)
+    search_fields = ("run__mailing__name", "actor__username")  # get_search_results says how
     when_empty = gettext_lazy(
         "Nothing yet. Whoever starts, pauses, cancels, retries or downloads a run is written"
         " down here."
     )
     fields = ("when", "who", "action", "run_link", "deliveries", "sent", "detail")
     readonly_fields = ("when", "who", "run_link", "deliveries")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Audit], search_term: str
+    ) -> tuple[QuerySet[Audit], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        # The mailings and people first, which are few.
+        mailings = Mailing.objects.filter(name__icontains=term).values_list("pk", flat=True)
+        people = get_user_model().objects.filter(username__icontains=term)
+        found = Q(run__mailing__in=list(mailings))
+        found |= Q(actor__in=list(people.values_list("pk", flat=True)))
+        return queryset.filter(found), False
 
     when = time_column("at", gettext_lazy("when"), ordering="id")
 

@@ -26,6 +26,7 @@ class BatchAdmin(PickFilterMixin, ReadOnlyMixin, BigTableMixin, admin.ModelAdmin
     list_filter = ("state", ("run", PickFilter))
     list_select_related = ("run__mailing",)
     ordering = ("-id",)
+    sortable_by = ("number",)
     search_fields = ("=task_id",)
     when_empty = _("No batch yet. A run is sent in batches, one task for each.")
     search_help_text = _("A whole task id.")

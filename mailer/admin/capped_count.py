@@ -4,7 +4,8 @@ from typing import Any
 
 from django.db.models import IntegerField, QuerySet, Subquery
 
-from admin_ext.components.paginator import CappedPaginator, RowCount
+from admin_ext.components.numbers import RowCount
+from admin_ext.components.paginator import CAP
 
 
 class CappedCount(Subquery):
@@ -14,11 +15,9 @@ class CappedCount(Subquery):
     output_field = IntegerField()
 
     def __init__(self, queryset: QuerySet[Any]) -> None:
-        super().__init__(queryset.order_by().values("pk")[: CappedPaginator.cap + 1])
+        super().__init__(queryset.order_by().values("pk")[: CAP + 1])
 
 
 def row_count(found: int) -> RowCount:
     """A capped count as people read it: "8,210" or "10,000+"."""
-    count = RowCount(min(found, CappedPaginator.cap))
-    count.capped = found > CappedPaginator.cap
-    return count
+    return RowCount.up_to(CAP, found)

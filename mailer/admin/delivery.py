@@ -21,14 +21,15 @@ from admin_ext.components.times import time_column, time_tag
 from mailer.engine.frame import message_id, read_message_id
 from mailer.exceptions import MailerError
 from mailer.models import Delivery
+from mailer.services.searching import address_key_of
 from mailer.states import DeliveryState
 
-from .address_search import address_key_of, recipient_ids
 from .delivery_actions import DeliveryActionsMixin
 from .delivery_export import ExportMixin
 from .delivery_page import attempts_of, badge_of, gives_up_at, state_in_words
 from .delivery_state import ReplyFilter, StateFilter, asked_run
 from .one_delivery import ONE_DELIVERY_ACTIONS
+from .people_search import search_people
 from .read_only import ReadOnlyMixin
 
 
@@ -52,8 +53,8 @@ class DeliveryAdmin(
         "Nothing was sent yet. A run has a delivery here for each of its recipients."
     )
     search_help_text = gettext_lazy(
-        "A whole e-mail address, or the beginning of one; or a whole Message-ID. Of one run also a"
-        " domain: @example.com"
+        "Any part of a recipient's address or name, of three letters or more; or a whole"
+        " Message-ID. Of one run also a domain: @example.com"
     )
     sortable_by = ()
     fields = (
@@ -97,7 +98,7 @@ class DeliveryAdmin(
             return queryset, False
         if term.startswith("@") and "run__id__exact" in request.GET:
             return queryset.filter(domain=term[1:].lower()), False
-        found = Q(recipient__in=recipient_ids(term))
+        found = Q(recipient__in=search_people(request, term))
         found |= Q(recipient__isnull=True, address_key=address_key_of(term))
         if uuid := read_message_id(term):
             found |= Q(pk__in=Delivery.objects.with_uuid(uuid))

@@ -17,8 +17,7 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 from mailer.engine.render import TemplateProblem
 from mailer.models import MessageVersion, Recipient
 from mailer.services.previewing import preview_message, somebody_for
-
-from .address_search import address_key_of
+from mailer.services.searching import address_key_of
 
 #: Whatever a message holds: no script, no form, nothing loaded, nowhere to go.
 FRAME_POLICY = {

@@ -21,9 +21,9 @@ from admin_ext.components.times import time_column
 from mailer.models import Recipient, Subscription, Suppression
 from mailer.states import SubscriptionState
 
-from .address_search import matches_address
 from .capped_count import CappedCount
 from .deletion import GuardedDeletionMixin
+from .people_search import HELP, search_people
 from .subscription_form import SubscriptionInline, save_subscription
 
 
@@ -38,7 +38,8 @@ class RecipientAdmin(
         "Nobody yet. A file of people is imported by a command, which the staff guide has;"
         " one person is added here."
     )
-    search_help_text = _("A whole e-mail address, or the beginning of one.")
+    search_help_text = HELP
+    sortable_by = ("address", "added")
     fields = (
         "address", "name", "language", "time_zone", "attributes", "gets_mail", "mail",
     )  # fmt: skip
@@ -78,8 +79,9 @@ class RecipientAdmin(
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Recipient], search_term: str
     ) -> tuple[QuerySet[Recipient], bool]:
-        term = search_term.strip()
-        return (queryset.filter(matches_address(term)) if term else queryset), False
+        if not search_term.strip():
+            return queryset, False
+        return queryset.filter(pk__in=search_people(request, search_term)), False
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         formset.save(commit=False)  # fills in what the history says; the service saves

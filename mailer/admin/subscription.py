@@ -19,7 +19,7 @@ from admin_ext.components.times import time_column
 from mailer.models import Consent, Subscription
 from mailer.states import SubscriptionState
 
-from .address_search import recipient_ids
+from .people_search import HELP, search_people
 from .read_only import ReadOnlyInline
 from .subscription_form import SubscriptionForm, save_subscription
 
@@ -50,13 +50,13 @@ class SubscriptionAdmin(
     list_display = ("recipient", "list_link", "badge", "changed")
     list_filter = ("state", ("list", PickFilter))
     list_select_related = ("recipient", "list")
-    ordering = ("-id",)
+    sortable_by = ()
     search_fields = ("recipient__address",)
     when_empty = _(
         "Nobody is on a list yet. An import puts people on its list; one person is put on a"
         " list here, or on the recipient's page."
     )
-    search_help_text = _("A whole e-mail address, or the beginning of one.")
+    search_help_text = HELP
     form = SubscriptionForm
     fields = ("recipient", "list", "state", "evidence")
     autocomplete_fields = ("recipient", "list")
@@ -68,15 +68,20 @@ class SubscriptionAdmin(
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("recipient", "list") if obj else ()
 
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        # The newest first; of one list, or in one state, by the index on that.
+        narrowed = {"list__id__exact", "state__exact"} & set(request.GET)
+        return ("-list_id", "-recipient_id") if narrowed else ("-id",)
+
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # it would forget that somebody unsubscribed
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Subscription], search_term: str
     ) -> tuple[QuerySet[Subscription], bool]:
-        term = search_term.strip()
-        found = queryset.filter(recipient__in=recipient_ids(term)) if term else queryset
-        return found, False
+        if not search_term.strip():
+            return queryset, False
+        return queryset.filter(recipient__in=search_people(request, search_term)), False
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         save_subscription(form, by=request.user, now=timezone.now())
@@ -85,7 +90,7 @@ class SubscriptionAdmin(
     def list_link(self, subscription: Subscription) -> SafeString | str:
         return admin_link("mailer.mailinglist", subscription.list_id, subscription.list.name)
 
-    @admin.display(description=_("state"), ordering="state")
+    @admin.display(description=_("state"))
     def badge(self, subscription: Subscription) -> SafeString:
         state = SubscriptionState(subscription.state)
         return badge(TONES[state], state.label)

@@ -11,8 +11,8 @@ from admin_ext.components.history import HistoryMixin
 from admin_ext.components.paginator import BigTableMixin
 from admin_ext.components.times import time_column
 from mailer.models import Suppression
+from mailer.services.searching import address_key_of
 
-from .address_search import address_key_of
 from .deletion import DeletionMixin
 
 
@@ -23,6 +23,7 @@ class SuppressionAdmin(HistoryMixin, DeletionMixin, BigTableMixin, admin.ModelAd
     list_display = ("__str__", "reason", "detail", "since")
     list_filter = ("reason",)
     ordering = ("-id",)
+    sortable_by = ("since",)
     search_fields = ("address",)
     when_empty = _(
         "No address is suppressed. Those that turn out to be dead come here by themselves;"

@@ -81,6 +81,10 @@ class Subscription(models.Model):
                 fields=["list", "recipient"], name="one_subscription_per_list_and_recipient"
             )
         ]
+        indexes = [
+            # Lists of them by state; how many of each state a mailing list has.
+            models.Index(fields=["state", "list", "recipient"], name="subscription_by_state"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.recipient} · {self.list}"

@@ -99,6 +99,11 @@ class Recipient(models.Model):
         verbose_name = _("recipient")
         verbose_name_plural = _("recipients")
         ordering = ["-id"]
+        # Beside the one of migration 0010, by which services.searching finds parts of addresses.
+        indexes = [
+            # Searches for @example.com; how many a limit for a provider is about.
+            models.Index(fields=["domain"], name="recipient_domain"),
+        ]
 
     def __str__(self) -> str:
         return self.address

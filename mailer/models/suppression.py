@@ -40,6 +40,10 @@ class Suppression(models.Model):
         verbose_name = _("suppression")
         verbose_name_plural = _("suppressions")
         ordering = ["-id"]
+        indexes = [
+            # The list of those with one reason.
+            models.Index(fields=["reason", "id"], name="suppression_by_reason"),
+        ]
 
     def __str__(self) -> str:
         return self.address or str(_("an erased address"))

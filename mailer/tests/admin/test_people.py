@@ -20,13 +20,13 @@ def _found(client: Client, model: str, **query: str) -> list[str]:
     return [str(row) for row in response.context["cl"].result_list]
 
 
-def test_recipients_are_found_by_address_or_its_beginning(admin: Client) -> None:
+def test_recipients_are_found_by_any_part_of_their_address(admin: Client) -> None:
     for address in ("Anna@a.example", "anna.b@a.example", "bert@a.example", "x@faß.example"):
         factories.make_recipient(address)
     assert _found(admin, "recipient", q="ANNA@a.example") == ["Anna@a.example"]
-    assert _found(admin, "recipient", q="anna") == ["anna.b@a.example"]
+    assert _found(admin, "recipient", q="anna") == ["anna.b@a.example", "Anna@a.example"]
     assert _found(admin, "recipient", q="bert@") == ["bert@a.example"]
-    assert _found(admin, "recipient", q="a.example") == []
+    assert len(_found(admin, "recipient", q="a.example")) == 3
     assert _found(admin, "recipient", q="x@faß.example") == ["x@faß.example"]
     assert len(_found(admin, "recipient")) == 4
 
