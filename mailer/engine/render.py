@@ -19,7 +19,8 @@ from mailer.engine.environment import (
 )
 from mailer.engine.stencil import Stencil, make_stencil
 from mailer.engine.template_check import Problem, check_template, placeholders
-from mailer.engine.text_part import NoTextError, text_from_html, text_template
+from mailer.engine.text_part import NoTextError, text_from_html
+from mailer.engine.text_template import text_template
 from mailer.engine.values import PlainDataError, plain_values
 
 __all__ = [
@@ -84,6 +85,19 @@ class TemplateProblem(Exception):
 
 def compile_content(content: Content) -> Renderer:
     """Check and compile a message. Raises TemplateProblem for the first error found."""
+    try:
+        return _compile(content)
+    except TemplateProblem:
+        raise
+    except BaseException as error:
+        if not is_of_rendering(error):
+            raise
+        # A mistake of ours, but the same each time: it is said, and nothing waits for the next try.
+        reason = f"this cannot be read ({type(error).__name__}: {error})"
+        raise TemplateProblem("html" if content.html.strip() else "text", None, reason) from error
+
+
+def _compile(content: Content) -> Renderer:
     if not content.html.strip() and not content.text.strip():
         raise TemplateProblem("text", None, "the message is empty")
     for part, source in _parts(content):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+import lxml.etree  # type: ignore[import-untyped]
 import lxml.html  # type: ignore[import-untyped]
-from inscriptis import get_text  # type: ignore[import-untyped]
+from inscriptis import Inscriptis  # type: ignore[import-untyped]
+from inscriptis.css_profiles import RELAXED_CSS_PROFILE  # type: ignore[import-untyped]
 from inscriptis.html_properties import Display  # type: ignore[import-untyped]
 from inscriptis.model.canvas import Canvas  # type: ignore[import-untyped]
 from inscriptis.model.config import ParserConfig  # type: ignore[import-untyped]
@@ -22,12 +24,10 @@ from inscriptis.model.tag.list_tag import (  # type: ignore[import-untyped]
     ul_start_handler,
 )
 
-from mailer.engine.template_check import split_template
-
-_MARK = re.compile("\ue000(\\d+)\ue001")
 _HIDDEN = re.compile(r"(?:^|;)\s*display\s*:\s*none", re.IGNORECASE)
+# Texts are read for character references again, in tables more than once: "&region=" in an address.
+_AMPERSAND = "\ue002"
 _INDENT_LIMIT = 40  # characters; each line of lists in lists would begin with all of it
-_LISTS_AND_TABLES = ("ul", "ol", "table", "thead", "tbody", "tfoot", "tr")
 
 
 class NoTextError(Exception):
@@ -51,12 +51,8 @@ def _row_text(row: TableRow) -> str:
     return "\n".join(texts)
 
 
-def _write_alt(state: HtmlDocumentState, attributes: Mapping[str, str]) -> None:
-    # Its own handler writes [words]: in a link, [[words]](address); and falls back to a title.
-    state.tags[-1].write(" ".join(attributes.get("alt", "").split()))
-
-
 def _begin_table(state: HtmlDocumentState, _: Mapping[str, str]) -> None:
+    state.tags[-1].canvas.flush_inline()  # else the words before it run into its first cell
     state.tags[-1].set_canvas(Canvas())
     state.current_table.append(_Table(left_margin_len=0, cell_separator="  "))
 
@@ -87,10 +83,10 @@ def _apply_style(style: str, element: HtmlElement) -> None:
 
 
 _CONFIG = ParserConfig(
-    display_links=True,  # a text reader needs the unsubscribe address too
+    # Quotation marks are written by _write_out: its own come with each piece of a text.
+    css={tag: layout for tag, layout in RELAXED_CSS_PROFILE.items() if tag != "q"},
     custom_html_tag_handler_mapping=CustomHtmlTagHandlerMapping(
         {
-            "img": _write_alt,
             "table": _begin_table,
             "li": _begin_item,
             "ul": _begin_ul,
@@ -108,49 +104,51 @@ def text_from_html(html: str) -> str:
 
     Costs about 10 ms for 8 KB. Raises NoTextError.
     """
-    if not html.strip():
-        return ""
+    return text_of_tree(read_html(html)) if html.strip() else ""
+
+
+def read_html(html: str) -> lxml.html.HtmlElement:
+    """HTML with all that its text shall say as texts. Raises NoTextError."""
     try:
-        text: str = get_text(html, _CONFIG)
+        # As octets: a text with an XML declaration, as XHTML has, is refused.
+        parser = lxml.html.HTMLParser(encoding="utf-8")
+        tree = lxml.html.document_fromstring(html.encode(), parser=parser)
+        _write_out(tree)
     except Exception as error:  # one person's values must not end a run, whatever it stumbles on
         raise NoTextError from error
-    return text.strip() + "\n"
+    return tree
 
 
-def text_template(html: str) -> str | None:
-    """A text template for an HTML template, or None where only each message can be converted.
-
-    Each {{ … }} and {% … %} is replaced by a mark, the rest converted, the marks put back. A loop
-    round table rows does not survive that (its marks end up before the table), and one round the
-    items of a list leaves lines of its own: then None. Raises NoTextError.
-    """
-    if "\ue000" in html:
-        return None
-    marked, pieces = "", list[tuple[str, str]]()
-    for kind, text, _ in split_template(html):
-        if kind == "data":
-            marked += text
-        else:
-            marked += f"\ue000{len(pieces)}\ue001"
-            pieces.append((kind, text))
-    blocks = {number for number, (kind, _) in enumerate(pieces) if kind == "block"}
-    converted = text_from_html(marked)
-    if blocks and not blocks.isdisjoint(_marks_between_items(marked)):
-        return None
-    found = [int(mark) for mark in _MARK.findall(converted)]
-    if "{{" in converted or "{%" in converted or "{#" in converted:
-        return None  # written as entities: it would come alive
-    if found != sorted(set(found)) or not blocks.issubset(found):
-        return None
-    return _MARK.sub(lambda mark: pieces[int(mark[1])][1], converted)
+def _write_out(tree: lxml.html.HtmlElement) -> None:
+    # Within what is hidden, the text behind a comment would be shown.
+    lxml.etree.strip_tags(tree, lxml.etree.Comment, lxml.etree.ProcessingInstruction)
+    for element in tree.iter("a", "img", "q"):
+        if element.tag == "img":
+            element.text = " ".join(element.get("alt", "").split())
+        elif element.tag == "q":
+            _put_between(element, '"', '"')
+        elif (address := element.get("href")) is not None:
+            # A text reader needs the unsubscribe address too.
+            _put_between(element, "[", f"]({address})")
+    for element in tree.iter():
+        if element.text and "&" in element.text:
+            element.text = element.text.replace("&", _AMPERSAND)
+        if element.tail and "&" in element.tail:
+            element.tail = element.tail.replace("&", _AMPERSAND)
 
 
-def _marks_between_items(marked: str) -> set[int]:
-    """The marks that stand directly in a list, a table or a row of one."""
-    tree = lxml.html.document_fromstring(marked)
-    pieces = [
-        text or ""
-        for element in tree.iter(*_LISTS_AND_TABLES)
-        for text in (element.text, *(child.tail for child in element))
-    ]
-    return {int(mark) for mark in _MARK.findall("".join(pieces))}
+def _put_between(element: lxml.html.HtmlElement, before: str, behind: str) -> None:
+    element.text = before + (element.text or "")
+    if len(element):
+        element[-1].tail = (element[-1].tail or "") + behind
+    else:
+        element.text += behind
+
+
+def text_of_tree(tree: lxml.html.HtmlElement) -> str:
+    """The text of what read_html() gave. Raises NoTextError."""
+    try:
+        text: str = Inscriptis(tree, _CONFIG).get_text()
+    except Exception as error:  # as above
+        raise NoTextError from error
+    return text.strip().replace(_AMPERSAND, "&") + "\n"

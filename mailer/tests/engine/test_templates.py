@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailer.engine import text_part
-from mailer.engine.environment import OUTPUT_LIMITS, bare_environment
+from mailer.engine.environment import bare_environment
 from mailer.engine.preflight import render_bounded
 from mailer.engine.render import (
     Content,
@@ -24,7 +23,6 @@ from mailer.engine.render import (
     placeholders,
 )
 from mailer.engine.template_check import FILTERS, TESTS, Problem
-from mailer.engine.text_part import text_from_html, text_template
 
 
 def render(text: str, **variables: object) -> str:
@@ -361,118 +359,6 @@ def test_a_message_without_text_or_html_is_refused() -> None:
 def test_text_only() -> None:
     rendered = compile_content(Content("s", "", "t {{ x }}")).render({"x": 1})
     assert rendered == Rendered("s", "", "t 1")
-
-
-def test_html_only_gets_a_text_part() -> None:
-    html = (
-        '<h1>News</h1><p>Dear {{ name|default("a < b") }},</p>'
-        "{% if vip %}<p>As a VIP</p>{% endif %}"
-        "<ul><li>{% for i in items %}{{ i }} {% endfor %}</li></ul>"
-        '<a href="{{ url }}">Leave</a>'
-    )
-    assert text_template(html) is not None
-    variables = {"name": "<A&B>", "vip": True, "items": ["x", "y"], "url": "https://x/u?a=1&b=2"}
-    text = compile_content(Content("s", html, "")).render(variables).text
-    for part in ("News", "Dear <A&B>,", "As a VIP", "* x y", "[Leave](https://x/u?a=1&b=2)"):
-        assert part in text
-    assert "&lt;" not in text
-    without = compile_content(Content("s", html, "")).render({**variables, "vip": False}).text
-    assert "VIP" not in without
-
-
-@pytest.mark.parametrize(
-    ("html", "text"),
-    [
-        ('<p><img src="cid:logo" alt="Spring  in\n{{ city }}">!</p>', "Spring in Älm & Co!"),
-        ('<a href="https://x.example/"><img alt="Our shop"></a>', "[Our shop](https://x.example/)"),
-        ('<img alt="{% if vip %}For you{% else %}For all{% endif %}"><p>x</p>', "For you\n\nx"),
-        ('<p>one<img src="pixel.gif" alt=""><img src="x.png" title="t"></p>', "one"),
-        ('<p>one<img src="x.png" alt="hidden" style="display:none"></p>', "one"),
-        ("<table>{% for i in '12' %}<tr><td><img alt='{{ city }}'></td></tr>{% endfor %}</table>",
-         "Älm & Co\nÄlm & Co"),
-    ],
-)  # fmt: skip
-def test_a_text_part_has_the_alt_texts_of_images(html: str, text: str) -> None:
-    values = {"city": "Älm & Co", "vip": True}
-    assert compile_content(Content("s", html, "")).render(values).text.split() == text.split()
-
-
-@pytest.mark.parametrize(
-    "html",
-    [
-        "<table>{% for i in items %}<tr><td>{{ i }}</td></tr>{% endfor %}</table>",
-        "<ul>{% for i in items %}<li>{{ i }}</li>{% endfor %}</ul>",
-        "<p>&#123;&#123; items &#125;&#125;</p>{{ name }}",
-        "<p {% if vip %}class=x{% endif %}>{% for i in items %}{{ i }}{% endfor %}</p>",
-    ],
-)
-def test_html_whose_text_is_made_for_each_message(html: str) -> None:
-    assert text_template(html) is None
-    text = (
-        compile_content(Content("s", html, ""))
-        .render({"items": ["one", "two"], "vip": True, "name": "n"})
-        .text
-    )
-    assert "{%" not in text
-    assert ("one" in text and "two" in text) or "{{ items }}" in text
-
-
-def test_the_text_of_a_looped_list_has_no_lines_of_the_loop() -> None:
-    html = "<p>Hi</p><ul>{% for i in items %}<li>{{ i }}</li>{% endfor %}</ul>"
-    text = compile_content(Content("s", html, "")).render({"items": ["one", "two"]}).text
-    assert text == text_from_html("<p>Hi</p><ul><li>one</li><li>two</li></ul>")
-
-
-@pytest.mark.parametrize(
-    "html",
-    [
-        f'<p style="padding-left:{"9" * 400}em">x</p>',
-        '<ol><li value="²">x</li></ol>',
-        f'<p style="{"style:" * 2000}">x</p>',
-        '<p align="style" valign="²" style="margin-top:99999em">x</p>',
-    ],
-)
-def test_no_attribute_stands_in_the_way_of_a_text(html: str) -> None:
-    for loop in ("", "<table>{% for i in '1' %}<tr></tr>{% endfor %}</table>"):
-        text = compile_content(Content("s", html + loop, "")).render({}).text
-        assert text.strip() in {"x", "1. x"}
-
-
-@pytest.mark.parametrize("error", [OverflowError, ValueError, RecursionError])
-def test_html_without_a_text_is_a_problem_of_this_message(
-    error: type[Exception], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loop = "<table>{% for i in '1' %}<tr></tr>{% endfor %}</table>"
-    renderer = compile_content(Content("s", loop, ""))
-
-    def stumble(*_: object) -> str:
-        raise error
-
-    monkeypatch.setattr(text_part, "get_text", stumble)
-    with pytest.raises(TemplateProblem, match="text: no text can be made"):
-        compile_content(Content("s", "<p>{{ name }}</p>", ""))
-    for make in (renderer.render, renderer.write):
-        with pytest.raises(TemplateProblem, match="text: no text can be made"):
-            make({})
-
-
-def test_a_text_is_not_much_longer_than_what_it_is_made_of() -> None:
-    row = "<tr><td>{{ x if loop.first else 'a' }}</td><td>b</td></tr>"
-    html = "<table>{% for i in y %}" + row + "{% endfor %}</table>"
-    renderer = compile_content(Content("s", html, ""))
-    text = renderer.render({"x": "x" * 60_000, "y": list(range(1900))}).text
-    assert len(text) < 80_000
-    assert text.endswith("a  b\n")
-    deep = "<div><ul>" * 80 + "<li>a" * 1000
-    assert len(text_from_html(deep)) < 100_000
-
-
-def test_a_text_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    html = "<table>{% for i in y %}<tr><td>12345</td></tr>{% endfor %}</table>"
-    renderer = compile_content(Content("s", html, ""))
-    monkeypatch.setattr("mailer.engine.render.OUTPUT_LIMITS", {**OUTPUT_LIMITS, "text": 100})
-    with pytest.raises(TemplateProblem, match="text: the result is longer than 100"):
-        renderer.render({"y": list(range(20))})
 
 
 @settings(max_examples=200, deadline=None)

@@ -6,11 +6,12 @@ from uuid import uuid4
 
 import pytest
 
+from mailer.engine import render
 from mailer.exceptions import NothingToSend, NotPossible
 from mailer.models import Batch, Mailing, Run
 from mailer.services import planning, recovery
 from mailer.services.scheduling import apply_schedule, remove_wake_up
-from mailer.tests.factories import NOW, make_mailing, make_run
+from mailer.tests.factories import NOW, make_mailing, make_message, make_run
 from mailer.tests.ledger import check_invariants
 from mailer.tests.threads import together
 
@@ -267,6 +268,28 @@ def test_a_run_that_stumbles_while_it_is_prepared_says_why_and_fails_in_the_end(
             planning.prepare_run(run.pk, now=now)
         run.refresh_from_db()
         assert (run.state, run.reason) == (state, "OSError: cannot allocate memory")
+
+
+@pytest.mark.parametrize("stored", ["<!-- {% if name %}x{% endif %} -->", "<p>{{ name", ""])
+def test_content_that_cannot_be_sent_fails_its_run_at_once_and_says_why(stored: str) -> None:
+    mailing = make_mailing(message=make_message(html="<p>Hi</p>", text=""), recipients=1)
+    # Stored by a release that did not find it, or by other code than the form's.
+    mailing.message.versions.update(html=stored)
+    run = make_run(mailing=mailing)
+    assert run.state == "failed"
+    assert run.reason.startswith("The message cannot be sent.")
+
+
+def test_what_no_check_foresaw_fails_a_run_at_once_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    mailing = make_mailing(message=make_message(html="<p>Hi</p>", text=""), recipients=1)
+
+    def stumble(_: str) -> None:
+        raise LookupError("no such thing")
+
+    monkeypatch.setattr(render, "text_template", stumble)
+    run = make_run(mailing=mailing)
+    assert run.state == "failed"
+    assert "LookupError: no such thing" in run.reason
 
 
 @pytest.mark.parametrize("attributes", [[], None, ""])
