@@ -63,7 +63,7 @@ def _join(items: object, separator: object = "") -> str:
     # The built-in joins a text's letters too: joined three times over, that fills the memory.
     if not isinstance(items, Items):
         raise minijinja.TemplateError("join needs a list")
-    words, between = [str(item) for item in items], str(separator)
+    words, between = [str(item) for item in items], "" if separator is None else str(separator)
     if sum(map(len, words)) + len(between) * len(words) > OUTPUT_LIMITS["html"]:
         raise TooLongError
     return between.join(words)

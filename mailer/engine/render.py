@@ -113,8 +113,8 @@ class Renderer:
     def __init__(self, content: Content) -> None:
         self._printed = threading.local()
         self._environment = bare_environment()
-        if any(_may_grow(source) for _, source in _parts(content)):
-            self._environment.finalizer = self._count
+        if any(_is_looked_at(source) for _, source in _parts(content)):
+            self._environment.finalizer = self._look
         self._html = bool(content.html.strip())
         # Made once from the template where that is exact; converting each message costs 10 ms.
         text = content.text if content.text.strip() else _text_template(content.html)
@@ -186,7 +186,10 @@ class Renderer:
             raise TemplateProblem(part, None, _too_long(part))
         return output
 
-    def _count(self, value: object) -> object:
+    def _look(self, value: object) -> object:
+        """What is printed of each value."""
+        if value is None:
+            return ""  # values hold none, but a template may
         # minijinja has no cap on its output, and its fuel counts steps, not characters.
         self._printed.characters += 20 if isinstance(value, (int, float)) else len(str(value))
         if self._printed.characters > OUTPUT_LIMITS["html"]:
@@ -224,8 +227,9 @@ def _text_of(html: str) -> str:
     return text
 
 
-def _may_grow(source: str) -> bool:
-    return "{%" in source or "|" in source or source.count("{{") > _FEW
+def _is_looked_at(source: str) -> bool:
+    may_grow = "{%" in source or "|" in source or source.count("{{") > _FEW
+    return may_grow or "none" in source.lower()
 
 
 def _parts(content: Content) -> list[tuple[Part, str]]:

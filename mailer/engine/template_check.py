@@ -136,6 +136,8 @@ def _forbidden(tree: nodes.Template) -> Iterator[Problem]:
             yield Problem(line, f'there is no filter "{node.name}" in messages')
         elif isinstance(node, nodes.Filter) and _filters_in(node) > CHAIN_LIMIT:
             yield Problem(line, f"more than {CHAIN_LIMIT} filters in a row")
+        elif isinstance(node, nodes.Filter) and _filters_none(node):
+            yield Problem(line, "write '' instead of none where a filter follows")
         elif isinstance(node, nodes.Const) and len(str(node.value)) > CONSTANT_LIMIT:
             yield Problem(line, f"more than {CONSTANT_LIMIT:,} characters between quotation marks")
         elif isinstance(node, nodes.Test) and node.name not in TESTS:
@@ -161,6 +163,14 @@ def _not_available(name: str) -> str:
 def _filters_in(node: nodes.Filter) -> int:
     """How many, counted to one more than CHAIN_LIMIT."""
     return 1 + sum(1 for _ in islice(node.find_all(nodes.Filter), CHAIN_LIMIT))
+
+
+def _filters_none(node: nodes.Filter) -> bool:
+    """Whether a filter may make a text of None: upper would print "NONE"."""
+    if node.node is None or node.name in {"d", "default"}:
+        return False
+    constants = (node.node, *node.node.find_all(nodes.Const))
+    return any(isinstance(found, nodes.Const) and found.value is None for found in constants)
 
 
 def _is_private(node: nodes.Getattr | nodes.Name) -> bool:
