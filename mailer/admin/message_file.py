@@ -9,11 +9,13 @@ from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
+from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from mailer.engine.template_check import SOURCE_LIMIT
 from mailer.exceptions import NotPossible
 from mailer.models import Message, MessageFile, MessageVersion
 from mailer.services.attaching import (
@@ -79,7 +81,7 @@ class FileFormSet(BaseInlineFormSet[MessageFile, Message, FileForm]):
         raise_for = [
             _("HTML, line %(line)s: it shows cid:%(name)s, and no inline image below is called so.")
             % {"line": line, "name": name}
-            for name, line in self._shown().items()
+            for name, line in self._shown.items()
             if name not in images
         ]
         if raise_for:
@@ -97,7 +99,7 @@ class FileFormSet(BaseInlineFormSet[MessageFile, Message, FileForm]):
         return [
             words % {"name": file.name, "cid": file.image_name}
             for file in self.attached
-            if file.image_name and file.image_name not in self._shown()
+            if file.image_name and file.image_name not in self._shown
         ]
 
     def save_new(self, form: FileForm, commit: bool = True) -> MessageFile:
@@ -120,8 +122,10 @@ class FileFormSet(BaseInlineFormSet[MessageFile, Message, FileForm]):
     def _is_removed(self, form: FileForm) -> bool:
         return form in self.deleted_forms
 
+    @cached_property
     def _shown(self) -> dict[str, int]:
-        return shown_images(self.data.get("html", "").replace("\r\n", "\n"))
+        html = self.data.get("html", "").replace("\r\n", "\n")
+        return shown_images(html) if len(html) <= SOURCE_LIMIT else {}  # else refused for that
 
 
 class MessageFileInline(admin.TabularInline[MessageFile, Message]):

@@ -20,8 +20,11 @@ _PLACES = re.compile(
 def shown_images(html: str) -> dict[str, int]:
     """The names after cid: in a template, each with the line of its first place."""
     found: dict[str, int] = {}
+    line, counted = 1, 0
     for match in _references(html):
-        found.setdefault(match["name"], html.count("\n", 0, match.start("name")) + 1)
+        line += html.count("\n", counted, match.start())  # from the start each time, it takes long
+        counted = match.start()
+        found.setdefault(match["name"], line + html.count("\n", counted, match.start("name")))
     return found
 
 
