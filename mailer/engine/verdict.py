@@ -9,14 +9,15 @@ from typing import Literal
 from mailer.engine.conversation import Break, Conversation, Reply, Stage
 from mailer.engine.meanings import MAILBOX_FULL, meaning_of
 
-__all__ = ["POLICY", "Outcome", "Verdict", "judge", "meaning_of", "problem_label"]
+__all__ = ["DISABLED", "POLICY", "Outcome", "Verdict", "judge", "meaning_of", "problem_label"]
 
 Suppress = Literal["never", "now", "second time"]
 RelayState = Literal["ok", "pause", "hold"]
 
 # The address does not exist or never can (RFC 3463 §3.2; 5.1.10 is a null MX, RFC 7505).
 _NO_SUCH_ADDRESS = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"})
-_DISABLED = "5.2.1"
+#: The mailbox is disabled (RFC 3463 §3.3): perhaps for a while.
+DISABLED = "5.2.1"
 #: A refusal for reasons of security or policy begins like this (RFC 3463 §3.8).
 POLICY = "5.7."
 _FINAL_552 = ("5.3.4", POLICY)  # too big for the system, and policy
@@ -92,7 +93,7 @@ def _judge_recipient(reply: Reply) -> Verdict:
         return _DEFERRED
     if reply.enhanced_status in _NO_SUCH_ADDRESS:
         return Verdict(Outcome.FAILED, suppress="now")
-    if reply.enhanced_status == _DISABLED:
+    if reply.enhanced_status == DISABLED:
         return Verdict(Outcome.FAILED, suppress="second time")
     if reply.code == 552 and not reply.enhanced_status.startswith(_FINAL_552):
         return _DEFERRED  # "too many recipients", to be read as 452 (RFC 5321 §4.5.3.1.10)

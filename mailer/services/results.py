@@ -9,11 +9,12 @@ from random import uniform
 
 from django.conf import settings
 from django.db import connection
+from django.db.models import Q
 
 from mailer.engine.patience import patience_of
 from mailer.engine.sender import Result
-from mailer.engine.verdict import POLICY, Outcome
-from mailer.models import Batch, Delivery, Suppression
+from mailer.engine.verdict import DISABLED, POLICY, Outcome
+from mailer.models import Attempt, Batch, Delivery, Suppression
 from mailer.states import DeliveryState
 
 LONGEST_RETRY = timedelta(hours=4)
@@ -160,9 +161,13 @@ def _attempts_of_deferred(run_id: int, results: Sequence[Result]) -> dict[int, i
 
 
 def _refused_before(delivery: Delivery) -> bool:
-    if delivery.earlier.filter(enhanced_status="5.2.1").exists():
-        return True
-    if delivery.recipient_id is None:
-        return False
-    others = Delivery.objects.filter(recipient_id=delivery.recipient_id, enhanced_status="5.2.1")
-    return others.exclude(pk=delivery.pk).exists()
+    """Whether the same mailbox was said to be disabled at another attempt, of any run."""
+    # Found by the index on recipients, or by that on addresses of those who are none (or none now).
+    mine = Q(recipient__isnull=True, address_key=delivery.address_key)
+    if delivery.recipient_id is not None:
+        mine |= Q(recipient=delivery.recipient_id, address_key=delivery.address_key)
+    deliveries = Delivery.objects.filter(mine)
+    return (
+        deliveries.filter(enhanced_status=DISABLED).exclude(pk=delivery.pk).exists()
+        or Attempt.objects.filter(delivery__in=deliveries, enhanced_status=DISABLED).exists()
+    )

@@ -101,6 +101,25 @@ def test_it_goes_out_and_is_counted_as_any_other(message: Message, engine: Engin
     check_invariants(run, taken=engine.taken)
 
 
+def test_a_disabled_mailbox_is_suppressed_the_second_time_whoever_it_belongs_to(
+    message: Message, engine: Engine
+) -> None:
+    engine.script = lambda _message: {
+        "outcome": Outcome.FAILED,
+        "enhanced_status": "5.2.1",
+        "suppress": "second time",
+    }
+    send_all(ask(message, "other@b.example", key="0").run)
+    send_all(ask(message, key="1").run)
+    assert not Suppression.objects.exists()
+    send_all(ask(message, key="2").run)
+    assert Suppression.objects.get().address == "a@b.example"
+    # Who was a stranger the first time and is a recipient now.
+    make_recipient("other@b.example")
+    send_all(ask(message, "other@b.example", key="3").run)
+    assert Suppression.objects.count() == 2
+
+
 def test_its_mailing_is_made_once_and_says_what_it_is(message: Message) -> None:
     ask(message, key="1")
     ask(message, key="2")
