@@ -10,6 +10,8 @@ import ssl
 import time
 
 _REPLY_LIMIT = 65536  # octets of all lines; RFC 5321 §4.5.3.1.5 asks for 512 a line
+_SLOWEST = 8_000  # octets a second that a relay has to take: a line of 64 kbit/s
+_AHEAD = 65_536  # octets that wait in the kernel: with its own megabytes it stays silent for long
 _RECORD = 16_384  # octets in a TLS record (RFC 8446 §5.1)
 _USUAL = {b"250 ": 250, b"354 ": 354}  # replies of one line, as nearly all are
 _OCTETS = re.compile(r"[0-9]{1,20}")
@@ -34,6 +36,7 @@ class Wire(smtplib.SMTP):
         self.sock: socket.socket = open_socket
         # An envelope is a small write behind a large one: Nagle would hold it for 40 ms.
         open_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        open_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _AHEAD)
         self._poll = select.poll()
         self._poll.register(open_socket.fileno(), select.POLLIN)
 
@@ -48,13 +51,17 @@ class Wire(smtplib.SMTP):
         self.does_esmtp = False
 
     def send(self, s: str | bytes | bytearray | memoryview) -> None:  # type: ignore[override]
-        """Write all of it within `patience` seconds. Raises OSError."""
+        """Write all of it. Raises OSError.
+
+        The relay has `patience` seconds to take some more of it each time (RFC 5321 §4.5.3.2.5),
+        but for the whole no longer than at the rate of _SLOWEST.
+        """
         rest = memoryview(s.encode("ascii") if isinstance(s, str) else s)
-        self.sent, deadline = 0, time.monotonic() + self.patience
+        self.sent, deadline = 0, time.monotonic() + self.patience + len(rest) / _SLOWEST
         # OpenSSL says nothing of the records that left before the one that did not.
         at_once = _RECORD if isinstance(self.sock, ssl.SSLSocket) else len(rest)
         while rest:
-            self._set_timeout(deadline - time.monotonic())
+            self._set_timeout(min(self.patience, deadline - time.monotonic()))
             count = self.sock.send(rest[:at_once])
             self.sent += count
             rest = rest[count:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import socket
 import ssl
 import threading
@@ -56,6 +57,7 @@ class ScriptedSMTP:
     speaks_bdat: bool = True  # else it takes what follows one for commands
     lingers: bool = True  # else a close may cost replies that are on their way (TCP's RST)
     hangs_up: bool = True  # after a 421
+    reads: int = 0  # octets at a time, fifty times a second; 0: as they come
     forgets: bool = False  # throws away what comes behind a text
     data_to_nobody: bool = False  # answers 354 where every recipient was refused (RFC 2920 §3.1)
 
@@ -66,7 +68,10 @@ class ScriptedSMTP:
         self.counts: dict[str, int] = {}
         self.release = threading.Event()
         self.closed_one = threading.Event()
+        self.reading = threading.Event()  # a text, with `reads`
         self._listener = socket.create_server(("127.0.0.1", 0))
+        if self.reads:
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
         self.port = self._listener.getsockname()[1]
         self._threads: list[threading.Thread] = []
         self._open: list[socket.socket] = []
@@ -135,6 +140,22 @@ class ScriptedSMTP:
         return scripted if isinstance(scripted, bytes) else scripted(line, self.counts[command])
 
 
+class _SlowFile(io.RawIOBase):
+    def __init__(self, server: ScriptedSMTP, client: socket.socket) -> None:
+        self._server = server
+        self._client = client
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        count = self._client.recv_into(buffer)
+        if count == len(buffer):  # more than a command
+            self._server.reading.set()
+            self._server.release.wait(0.02)
+        return count
+
+
 class _Session:
     chunks = b""  # of the text so far
 
@@ -142,6 +163,8 @@ class _Session:
         self.server = server
         self.client = client
         self.file = client.makefile("rb")
+        if server.reads:
+            self.file = io.BufferedReader(_SlowFile(server, client), server.reads)
         self.mail = self.rcpt = ""
 
     def run(self) -> None:
@@ -202,12 +225,12 @@ class _Session:
         if early is not None:
             self.file.readline()
             return self.say("body")
-        data = b""
+        lines = list[bytes]()
         while (line := self.file.readline()) != b".\r\n":
             if not line:
                 return False
-            data += line.removeprefix(b".")
-        return self.conclude(data)
+            lines.append(line.removeprefix(b"."))
+        return self.conclude(b"".join(lines))
 
     def take_chunk(self, words: str) -> bool:
         """Read as many octets as announced (RFC 3030 §2), whatever is said about them then."""
