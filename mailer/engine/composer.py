@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
 from mailer.engine.addresses import AddressError, wire_address
@@ -88,18 +89,20 @@ class Composer:
         Raises CannotComposeError, CannotSendFromHereError.
         """
         message = composed.message
+        write = partial(
+            self._frame.build,
+            to_address=message.address,
+            uuid=message.uuid,
+            date=self.clock(),
+            eight_bit=eight_bit,
+            smtputf8=smtputf8,
+        )
         try:
             recipient = wire_address(message.address, smtputf8=smtputf8)
-            data = self._frame.build(
-                composed.written,
-                to_name=message.name,
-                to_address=message.address,
-                uuid=message.uuid,
-                date=self.clock(),
-                headers=message.headers,
-                eight_bit=eight_bit,
-                smtputf8=smtputf8,
-            )
+            data = write(composed.written, to_name=message.name, headers=message.headers)
+            if largest and len(data) > largest:
+                fixed = write(self._renderer.fixed(), to_name="")
+                raise _too_large(len(data), len(fixed), largest)
             composed.transaction = Transaction(composed.envelope_sender, recipient, data)
         except AddressError as error:
             raise CannotComposeError(f"address: {error}", str(error)) from error
@@ -107,8 +110,18 @@ class Composer:
             raise CannotComposeError(f"message: {error}", str(error)) from error
         except SigningError as error:
             raise CannotSendFromHereError(f"signing failed ({error})") from error
-        if largest and len(data) > largest:
-            raise CannotComposeError(
-                "message: larger than the relay takes",
-                f"The message has {len(data):,} octets; the relay takes {largest:,}.",
-            )
+
+
+def _too_large(
+    octets: int, fixed: int, largest: int
+) -> CannotComposeError | CannotSendFromHereError:
+    """Whose fault it is: `fixed` octets are in every message."""
+    if fixed > largest:
+        return CannotSendFromHereError(
+            f"every message has at least {fixed:,} octets, and the relay takes {largest:,}: have"
+            " its limit raised, or send smaller files"
+        )
+    return CannotComposeError(
+        "message: larger than the relay takes",
+        f"The message has {octets:,} octets; the relay takes {largest:,}.",
+    )

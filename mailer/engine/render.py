@@ -18,7 +18,7 @@ from mailer.engine.environment import (
     plain_reason,
 )
 from mailer.engine.stencil import Stencil, make_stencil
-from mailer.engine.template_check import Problem, check_template, placeholders
+from mailer.engine.template_check import Problem, check_template, fixed_text, placeholders
 from mailer.engine.text_part import NoTextError, text_from_html
 from mailer.engine.text_template import text_template
 from mailer.engine.values import PlainDataError, plain_values
@@ -111,6 +111,7 @@ class Renderer:
     """Renders one checked Content; made by compile_content. Threads may share it."""
 
     def __init__(self, content: Content) -> None:
+        self._content = content
         self._printed = threading.local()
         self._environment = bare_environment()
         if any(_is_looked_at(source) for _, source in _parts(content)):
@@ -146,6 +147,11 @@ class Renderer:
         if self._stencil is not None and (written := self._fill(self._stencil, values)):
             return written
         return self._render_all(values).written()
+
+    def fixed(self) -> Written:
+        """What every message has at least, whoever it is for."""
+        html, text = fixed_text(self._content.html), fixed_text(self._content.text)
+        return Rendered("", html, text).written()
 
     def _fill(self, stencil: Stencil, values: dict[str, object]) -> Written | None:
         """None where it takes the whole template to do it, or to say what is wrong."""

@@ -9,9 +9,12 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from mailer.engine.attachments import Attachment, encode_file
+from mailer.engine.frame import Frame, FrameSpec
 from mailer.engine.pace import Pace
 from mailer.engine.relay import RelayAddress
-from mailer.engine.sender import Outcome, Outgoing, Result, Sender
+from mailer.engine.render import Content, compile_content
+from mailer.engine.sender import Composer, Outcome, Outgoing, Result, Sender
 from mailer.tests.engine.conftest import NOW, Serve, outgoing, relay_to, sender_to
 from mailer.tests.engine.scripted_smtp import DROP, HANG, ScriptedSMTP
 from mailer.tests.spans import most_in
@@ -359,6 +362,49 @@ def test_a_message_larger_than_the_relay_takes_fails_alone_before_it_leaves(serv
         r"The message has 2,[0-9]{3} octets; the relay takes 1,000\.", results[4].reply
     )
     assert len([command for command in server.commands if command.startswith("MAIL")]) == 8
+    assert sender.trouble is None
+
+
+BRANCHES = (
+    "Dear {{ name }}{% if long %}" + "x" * 3000 + "{% endif %}{% for n in name %}y{% endfor %}"
+)
+
+
+def of_size(server: ScriptedSMTP, text: str, *files: Attachment) -> Sender:
+    frame = Frame(
+        FrameSpec(("News", "news@example.com"), "example.com"), files=[*map(encode_file, files)]
+    )
+    renderer = compile_content(Content("Hello", "", text))
+    composer = Composer(frame, renderer, envelope_sender=lambda _: "news@example.com")
+    return Sender(relay_to(server), composer)
+
+
+@pytest.mark.parametrize(
+    ("text", "octets"),
+    [("x\n" * 1500, 0), (BRANCHES, 2000), ("x\n" * 700 + BRANCHES, 400)],
+)
+def test_a_message_that_is_too_large_for_all_holds_the_run_and_blames_nobody(
+    serve: Serve, text: str, octets: int
+) -> None:
+    server = serve({"ehlo": size("2500")})
+    file = Attachment("a.bin", "application/octet-stream", bytes(octets))
+    sender = of_size(server, text, file)
+    long = {"name": "Ann", "long": True}
+    assert run(sender, [outgoing(n, variables=long) for n in range(3)]) == []
+    assert sender.trouble is not None
+    assert sender.trouble.kind == "hold"
+    found = re.search(r"every message has at least ([0-9,]+) octets", sender.trouble.reason)
+    assert found is not None
+    assert int(found[1].replace(",", "")) > 2500
+    assert "the relay takes 2,500" in sender.trouble.reason
+    assert not [command for command in server.commands if command.startswith("MAIL")]
+
+
+def test_a_branch_that_is_too_large_fails_those_who_get_it(serve: Serve) -> None:
+    sender = of_size(serve({"ehlo": size("2500")}), BRANCHES)
+    messages = [outgoing(n, variables={"name": "Ann", "long": n == 2}) for n in range(4)]
+    results = {result.seq: result.outcome for result in run(sender, messages)}
+    assert results == {n: Outcome.FAILED if n == 2 else Outcome.SENT for n in range(4)}
     assert sender.trouble is None
 
 

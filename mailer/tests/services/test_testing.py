@@ -15,10 +15,11 @@ from admin_ext.models import TaskAttempt
 from mailer import models, tasks
 from mailer.exceptions import MailerError, NotPossible
 from mailer.models import TestMessage
-from mailer.services import testing
+from mailer.services import content, testing
 from mailer.tests.engine.conftest import Serve, relay_to, serve
 from mailer.tests.engine.scripted_smtp import DROP, ScriptedSMTP
-from mailer.tests.factories import NOW, make_mailing, make_message, make_relay
+from mailer.tests.factories import NOW, make_mailing, make_message, make_relay, make_run
+from mailer.tests.ledger import send_one
 from site_config import celery_app
 
 __all__ = ["serve"]
@@ -97,6 +98,30 @@ def test_an_end_is_written_down_and_not_tried_again(
     assert sum(line.startswith("MAIL") for line in server.commands) == 1
     attempt = TaskAttempt.objects.get(task_id=test.task_id)
     assert (attempt.object_label, attempt.object_pk) == ("mailer.message", str(test.message_id))
+
+
+def test_a_message_larger_than_the_relay_takes_says_so_and_is_not_tried_again(
+    eager: None, relay: Relay
+) -> None:
+    relay(ehlo=b"250-scripted.test\r\n250 SIZE 300")
+    test = request()
+    tasks.publish_test(test)
+    test.refresh_from_db()
+    assert (test.outcome, states(test)) == ("failed", ["failed"])
+    assert "every message has at least" in test.reply
+    assert "the relay takes 300: have its limit raised" in test.reply
+
+
+def test_a_run_whose_message_the_relay_is_too_small_for_waits_and_blames_nobody(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = relay(ehlo=b"250-scripted.test\r\n250 SIZE 300")
+    monkeypatch.setattr(content, "relay_address", lambda _relay: relay_to(server))
+    run = make_run(recipients=3)
+    send_one(run.batches.get())
+    run.refresh_from_db()
+    assert (run.state, run.pending, run.failed) == ("paused", 3, 0)
+    assert "every message has at least" in run.reason
 
 
 @pytest.mark.parametrize("script", [{"rcpt": LATER}, {"connect": b"421 4.3.2 busy"}])
