@@ -34,7 +34,7 @@ MAILER_RETRY_SECONDS = read_positive("MAILER_RETRY_SECONDS", 300)
 # Seconds that a relay is paused after trouble with it; doubles with each in a row, to 15 minutes.
 MAILER_RELAY_PAUSE_SECONDS = read_positive("MAILER_RELAY_PAUSE_SECONDS", 30)
 # Seconds for the relay to take a connection, to answer a command, and to take some more of a
-# message each time: a slow line is no matter, down to 8,000 octets a second.
+# message each time: a slow line is no matter, down to 16,000 octets a second.
 MAILER_SMTP_TIMEOUT = read_positive("MAILER_SMTP_TIMEOUT", 60)
 # Seconds for its answer after the whole message (RFC 5321 §4.5.3.2.6 asks for 600).
 MAILER_SMTP_DOT_TIMEOUT = read_positive("MAILER_SMTP_DOT_TIMEOUT", 600)
