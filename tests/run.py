@@ -111,7 +111,7 @@ def make_suites(database: str) -> list[Suite]:
                 ("Redis", "system and not embedded and not one_server"),
             )
         ),
-        Suite("browser", "browser", processes=1, needs=frozenset({"a browser"})),
+        Suite("browser", "browser", needs=frozenset({"a browser"})),
     ]
 
 
