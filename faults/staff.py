@@ -147,7 +147,7 @@ def paused_and_resumed(world: World) -> None:
 
 def retry_of_many(world: World) -> None:
     """Whoever works on it is killed, piece after piece: everybody is sent to again, once."""
-    total = 3 * PIECE
+    total = 2 * PIECE + 1
     world.want_workers(1)
     world.relay.behave(replies={"rcpt": "550 5.7.0 not today"})
     run = world.start_run(recipients=total, breaker_percent=None)

@@ -87,6 +87,14 @@ def places_for_slow(processes: int) -> int:
     return max(1, processes - 1)
 
 
+def is_one_too_many(batch: Batch, *, processes: int, now: datetime) -> bool:
+    """Whether a batch that is being sent holds the process that slow relays leave to the others:
+    it was taken up before they were found to be slow, and last of all."""
+    slow = Batch.objects.filter(state=BatchState.SENDING, relay__slow_until__gt=now)
+    keys = list(slow.order_by("claimed_at", "pk").values_list("pk", flat=True))
+    return batch.pk in keys[places_for_slow(processes) :]
+
+
 @transaction.atomic
 def hold_run(run_id: int, *, reason: str, now: datetime) -> bool:
     """Pause a run because the relay refuses us, not its recipients; staff see the reason."""

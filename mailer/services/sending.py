@@ -54,7 +54,9 @@ def send_batch(
             kept_alive(claim, clock=clock),
             open_sender(claim.batch.run, claim.batch.relay, processes=processes) as sender,
         ):
-            _send_windows(claim, sender, results, clock=clock, stopping=stopping)
+            _send_windows(
+                claim, sender, results, clock=clock, stopping=stopping, processes=processes
+            )
     except Exception as error:
         # What is known must land first, whatever broke: an accepted message is never uncertain.
         land_results(claim, results, clock=clock)
@@ -72,10 +74,16 @@ def _send_windows(
     *,
     clock: Callable[[], datetime],
     stopping: Callable[[], bool],
+    processes: int,
 ) -> None:
     """Window after window; `results` holds what is known and not recorded yet."""
     batch, relay = claim.batch, claim.batch.relay
-    watch = Watch(claim, clock=clock, per_second=_speeds.get(relay.pk, FIRST_SPEED))
+    watch = Watch(
+        claim,
+        clock=clock,
+        per_second=_speeds.get(relay.pk, FIRST_SPEED),
+        processes=processes,
+    )
     turns = Turns(batch, clock=clock) if is_limited(batch, now=clock()) else None
     # After trouble one message goes first, to find out whether it is over; and another, where the
     # relay has said nothing about it. A break pauses the relay again (engine.dispatch).

@@ -12,7 +12,7 @@ from mailer.models import Batch
 from .claiming import Claim, is_sending
 from .fairness import must_yield, note_progress
 from .limits import rates_of
-from .relays import note_slow
+from .relays import is_one_too_many, note_slow
 
 #: How often it looks into the database.
 LOOK_SECONDS = 1.0
@@ -26,7 +26,15 @@ class Watch:
     """Looks now and then whether to go on with a batch: its run may have been paused or cancelled,
     its time may be over, or another run's turn have come. `per_second` is how fast it goes."""
 
-    def __init__(self, claim: Claim, *, clock: Callable[[], datetime], per_second: float) -> None:
+    def __init__(
+        self,
+        claim: Claim,
+        *,
+        clock: Callable[[], datetime],
+        per_second: float,
+        processes: int = 1,
+    ) -> None:
+        self._processes = processes
         self.per_second = per_second
         self._claim = claim
         self._clock = clock
@@ -62,7 +70,11 @@ class Watch:
             self._look_for_silence(now)
             if is_over:
                 return True
-            self._yields = self._must_yield(now) or self._rates_changed()
+            self._yields = (
+                self._must_yield(now)
+                or self._rates_changed()
+                or is_one_too_many(self._claim.batch, processes=self._processes, now=self._clock())
+            )
             return self._yields or not is_sending(self._claim.batch.run_id)
         except Error:
             return True  # nothing can be written down now: stop before the next message

@@ -31,10 +31,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
-def watch_over(run: Run, clock: Clock) -> Watch:
-    claim = claim_batch(run.batches.get().pk, task_id="t", worker="w", now=NOW)
+def watch_over(run: Run, clock: Clock, *, processes: int = 1) -> Watch:
+    claim = claim_batch(
+        run.batches.get().pk, task_id="t", worker="w", now=clock.now(), processes=processes
+    )
     assert claim is not None
-    return Watch(claim, clock=clock.now, per_second=1)
+    return Watch(claim, clock=clock.now, per_second=1, processes=processes)
 
 
 def is_halted_at(seen: Watch, clock: Clock, seconds: float) -> bool:
@@ -83,3 +85,19 @@ def test_a_batch_that_waits_for_its_turn_is_not_given_back_before_it_has_sent(
     seen.open_window([])
     assert not is_halted_at(seen, clock, 4.5)
     assert is_halted_at(seen, clock, 6)
+
+
+def test_of_all_processes_at_relays_that_became_slow_the_last_is_given_back(clock: Clock) -> None:
+    one, other, fast = make_relay(connections=4), make_relay(), make_relay()
+    runs = [make_run(relay=one), make_run(relay=one), make_run(relay=other), make_run(relay=fast)]
+    seen = []
+    for run in runs:
+        clock.seconds += 0.1
+        seen.append(watch_over(run, clock, processes=4))
+    assert not any(is_halted_at(batch, clock, 3) for batch in seen)
+    Relay.objects.exclude(pk=fast.pk).update(slow_until=NOW + SLOW_FOR)
+    # Three of four may be slow ones: the fourth is elsewhere already.
+    assert not any(is_halted_at(batch, clock, 5) for batch in seen)
+    for batch in seen:
+        batch._processes = 3
+    assert [is_halted_at(batch, clock, 7) for batch in seen] == [False, False, True, False]
