@@ -27,6 +27,7 @@ from inscriptis.model.tag.list_tag import (  # type: ignore[import-untyped]
 _HIDDEN = re.compile(r"(?:^|;)\s*display\s*:\s*none", re.IGNORECASE)
 # Texts are read for character references again, in tables more than once: "&region=" in an address.
 _AMPERSAND = "\ue002"
+_OF_A_HEAD = frozenset({"base", "link", "meta", "noscript", "script", "style", "template", "title"})
 _INDENT_LIMIT = 40  # characters; each line of lists in lists would begin with all of it
 
 
@@ -122,6 +123,7 @@ def read_html(html: str) -> lxml.html.HtmlElement:
 def _write_out(tree: lxml.html.HtmlElement) -> None:
     # Within what is hidden, the text behind a comment would be shown.
     lxml.etree.strip_tags(tree, lxml.etree.Comment, lxml.etree.ProcessingInstruction)
+    _close_head(tree)
     for element in tree.iter("a", "img", "q"):
         if element.tag == "img":
             element.text = " ".join(element.get("alt", "").split())
@@ -135,6 +137,21 @@ def _write_out(tree: lxml.html.HtmlElement) -> None:
             element.text = element.text.replace("&", _AMPERSAND)
         if element.tail and "&" in element.tail:
             element.tail = element.tail.replace("&", _AMPERSAND)
+
+
+def _close_head(tree: lxml.html.HtmlElement) -> None:
+    """Begin the body where a browser does: what the parser does not know, as a section or a header,
+    it leaves in the head, of which nothing is shown."""
+    head, body = tree.find("head"), tree.find("body")
+    if head is None or (first := next((e for e in head if e.tag not in _OF_A_HEAD), None)) is None:
+        return
+    moved = [first, *first.itersiblings()]
+    if body is None:
+        body = lxml.etree.SubElement(tree, "body")
+    moved[-1].tail = (moved[-1].tail or "") + (body.text or "")
+    body.text = None
+    for place, element in enumerate(moved):
+        body.insert(place, element)
 
 
 def _put_between(element: lxml.html.HtmlElement, before: str, behind: str) -> None:

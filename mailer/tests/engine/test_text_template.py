@@ -296,3 +296,21 @@ def test_a_text_made_of_the_template_is_that_of_the_message(html: str) -> None:
         except (TemplateProblem, NoTextError):
             continue
         assert rendered.text.split() == of_the_message.split()
+
+
+@pytest.mark.parametrize(
+    ("html", "words"),
+    [
+        ("<style>p{}</style><section>Hello</section>", "Hello"),
+        ("<title>N</title><header><h1>{{ name }}</h1></header><p>Dear", "{{ name }} Dear"),
+        ("<title>x</title><footer>f <b>q</b></footer> tail <p>more</p>", "f q tail more"),
+        ("<meta charset=utf-8><article>{{ name }}</article>", "{{ name }}"),
+        ("<style>a</style><nav>1</nav><style>b</style>two<p>3</p>", "1 two 3"),
+        ("<head><title>x</title></head><body><main>y</main></body>", "y"),
+    ],
+)
+def test_what_stands_before_a_body_that_nobody_began_is_shown(html: str, words: str) -> None:
+    made = text_template(html)
+    assert made is not None
+    assert made.split() == words.split()
+    assert text_from_html(html).split() == words.split()
