@@ -170,6 +170,10 @@ else:
         **DATABASES["default"].get("OPTIONS", {}),  # DATABASE_URL?connect_timeout=10
     }
 
+# --- Forms -----------------------------------------------------------------------------------
+# A message's HTML and plain text, 500,000 characters each, of up to four octets; and the rest.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 5_000_000
+
 # --- Signs of life ---------------------------------------------------------------------------
 # How often workers and beat say that they live, in seconds. Silent for six times as long, they are
 # taken for gone.

@@ -176,3 +176,11 @@ def test_content_is_escaped_wherever_it_is_shown(admin: Client) -> None:
     ):
         assert evil not in admin.get(url).content.decode()
     assert form_data(admin, page("message", "change", message))["html"] == evil
+
+
+def test_both_parts_may_be_as_long_as_they_may_be_in_any_script(admin: Client) -> None:
+    url = page("message", "add")
+    long = "<p>" + "字" * 499_000 + "</p>"
+    form = {**form_data(admin, url), "name": "Long", "subject": "字", "html": long, "text": long}
+    form["from_address"] = "a@a.example"
+    assert admin.post(url, form).status_code == 302
