@@ -4,8 +4,7 @@ from typing import Any
 
 from django.db.models import IntegerField, QuerySet, Subquery
 
-from admin_ext.components.numbers import RowCount
-from admin_ext.components.paginator import CAP
+from admin_ext.components.counting import CAP, RowCount
 
 
 class CappedCount(Subquery):

@@ -3,10 +3,10 @@
 from uuid import UUID
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Case, Q, When
 from django.utils.translation import gettext_lazy as _
 
-from mailer.states import DeliveryState
+from mailer.states import ORDINARY, DeliveryState
 
 from .recipient import Recipient
 from .run import Run
@@ -57,6 +57,14 @@ class Delivery(models.Model):
     state = models.CharField(
         _("state"), max_length=9, choices=DeliveryState.choices, default=DeliveryState.PENDING
     )
+    # The state once it is another than those two: what one looks for among a million. The database
+    # writes it. It has an index and `state` has none: an index on what a plain 250 changes would
+    # end HOT updates (+25 %), and this it leaves as it was.
+    notable_state = models.GeneratedField(
+        expression=Case(When(state__in=list(ORDINARY), then=None), default="state"),
+        output_field=models.CharField(max_length=9, null=True),
+        db_persist=True,
+    )
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     retry_at = models.DateTimeField(_("next try"), null=True)
     code = models.PositiveSmallIntegerField(_("reply code"), null=True)
@@ -88,17 +96,17 @@ class Delivery(models.Model):
         ]
         # None on a column that a plain 250 changes: that would end HOT updates (+25 %).
         indexes = [
-            # The run page: failures grouped by reply; retry of one group.
+            # Lists by state and reply; the run page: failures grouped by both; retries.
             models.Index(
-                fields=["run", "problem"],
-                condition=Q(problem__isnull=False),
-                name="delivery_problem",
+                fields=["run", "notable_state", "problem", "seq"],
+                condition=Q(notable_state__isnull=False),
+                name="delivery_notable",
             ),
-            # The tick: which deferred mail is due?
+            # The tick: which deferred mail of a run is due? The run page: when is the first?
             models.Index(
-                fields=["retry_at"],
+                fields=["run", "retry_at"],
                 condition=Q(retry_at__isnull=False),
-                name="delivery_retry",
+                name="delivery_retry_by_run",
             ),
             # Searches for those that no recipient leads to: single messages, and who was deleted.
             # With the recipient, which is always NULL: or SQLite takes the index on recipients.

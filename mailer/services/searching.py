@@ -34,10 +34,14 @@ _SHORT = "AND instr(lower(address || ' ' || name), %s)"
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Keys of those found; `more`: there are others too. `by_beginning`: there was no index."""
+    """Keys of those found; `more`: there are others too. All at a `domain`, if that was asked for.
+
+    `by_beginning`: there is no index for anything else.
+    """
 
     keys: list[int]
     more: bool = False
+    domain: str = ""
     by_beginning: bool = False
 
 
@@ -47,8 +51,10 @@ def find_people(term: str, *, limit: int = LIMIT) -> People:
     term = term.replace("\0", "").strip()
     if whole := list(_keys(Recipient.objects.filter(address_key=address_key_of(term)), limit=1)):
         return People(whole)
-    if term.startswith("@") and (there := _keys(_at_domain(term[1:]), limit=limit)):
-        return _cut(there, limit)
+    if (domain := _domain_of(term)) and (
+        there := _keys(Recipient.objects.filter(domain=domain), limit=limit)
+    ):
+        return _cut(there, limit, domain=domain)
     words = term.lower().split()
     if all(len(word) < SHORTEST for word in words):
         return _cut(_keys(_beginning(term), limit=limit), limit)
@@ -74,8 +80,9 @@ def has_index() -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def _cut(keys: list[int], limit: int, **also: bool) -> People:
-    return People(keys[:limit], more=len(keys) > limit, **also)
+def _cut(keys: list[int], limit: int, *, domain: str = "", by_beginning: bool = False) -> People:
+    more = len(keys) > limit
+    return People(keys[:limit], more=more, domain=domain, by_beginning=by_beginning)
 
 
 def _keys(people: QuerySet[Recipient], *, limit: int) -> list[int]:
@@ -83,11 +90,12 @@ def _keys(people: QuerySet[Recipient], *, limit: int) -> list[int]:
     return list(people.order_by().values_list("pk", flat=True)[: limit + 1])
 
 
-def _at_domain(domain: str) -> QuerySet[Recipient]:
+def _domain_of(term: str) -> str:
+    """Of "@example.com", as recipients have it; "" of anything else."""
     try:
-        return Recipient.objects.filter(domain=normalize_domain(domain))
+        return normalize_domain(term[1:]) if term.startswith("@") else ""
     except ValueError:
-        return Recipient.objects.none()
+        return ""
 
 
 def _beginning(term: str) -> QuerySet[Recipient]:
