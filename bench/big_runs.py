@@ -7,20 +7,31 @@ from datetime import timedelta
 from bench.dialect import Dialect
 
 BATCH = 1000
-# What became of whom, by their id.
-_SOME = """WHEN id % 67 = 0 THEN 'failed' WHEN id % 199 = 0 THEN 'skipped'
+_MOSTLY_SENT = """WHEN id % 67 = 0 THEN 'failed' WHEN id % 199 = 0 THEN 'skipped'
     WHEN id % 50021 = 7 THEN 'uncertain' WHEN id % 100003 = 9 THEN 'cancelled'"""
-_HALFWAY = f"WHEN id > {{tried}} THEN 'pending' {_SOME} WHEN id % 41 = 0 THEN 'deferred'"
-_PUT_OFF = """WHEN id > {tried} THEN 'pending' WHEN id < 200 THEN 'sent'
-    WHEN id % 90001 = 0 THEN 'failed' WHEN id > 0 THEN 'deferred'"""
-#: By name: the run's state, the part of it that was tried, and who was not simply sent it.
+#: By name: the run's state, the part of it that was tried, and what became of whom by their id.
 _RUNS = {
-    "sent": ("finished", 1.0, _SOME),
-    "halfway": ("sending", 0.52, _HALFWAY),
-    "put_off": ("paused", 0.6, _PUT_OFF),  # by a relay that took next to nothing
-    "cancelled": ("cancelled", 0.5, f"WHEN id > {{tried}} THEN 'cancelled' {_SOME}"),
-    "refused": ("finished", 1.0, f"WHEN id % 3 = 0 THEN 'failed' {_SOME}"),
-}
+    "sent": ("finished", 1.0, f"CASE {_MOSTLY_SENT} ELSE 'sent' END"),
+    "halfway": (
+        "sending",
+        0.52,
+        (f"CASE WHEN id > {{tried}} THEN 'pending' {_MOSTLY_SENT} WHEN id % 41 = 0 THEN 'deferred'"
+        " ELSE 'sent' END"),
+    ),
+    "put_off": (  # by a relay that took next to nothing
+        "paused",
+        0.6,
+        ("CASE WHEN id > {tried} THEN 'pending' WHEN id < 200 THEN 'sent'"
+        " WHEN id % 90001 = 0 THEN 'failed' ELSE 'deferred' END"),
+    ),
+    "cancelled": (
+        "cancelled",
+        0.5,
+        f"CASE WHEN id > {{tried}} THEN 'cancelled' {_MOSTLY_SENT} ELSE 'sent' END",
+    ),
+    "refused": ("finished", 1.0, (f"CASE WHEN id % 3 = 0 THEN 'failed' {_MOSTLY_SENT}"
+                " ELSE 'sent' END")),
+}  # fmt: skip
 #: What was replied: to those that failed the first eight in turn.
 _REPLIES = """
     (0, '550 5.1.1', 550, '5.1.1', '5.1.1 no such user'),
@@ -102,23 +113,23 @@ def _fill_deliveries(sql: Dialect, run: int, became: str, people: int) -> None:
         " enhanced_status, reply)"
         f" SELECT {run}, id, {sql.uuid(run, 'id')}, id, address, address_key, domain, {variables},"
         " became, CASE WHEN became = 'pending' THEN 0 ELSE 1 END,"
-        f" CASE WHEN became = 'deferred' THEN {sql.ago(f'-(id % 3600) - {run % 100} * 3600')} END,"
+        f" CASE WHEN became = 'deferred' THEN {sql.ago('-(id % 3600)')} END,"
         f" CASE WHEN became NOT IN ('pending', 'cancelled') THEN {sql.ago(3600)} END,"
         " problem, code, status, reply"
         f" FROM (WITH replies(number, problem, code, status, reply) AS (VALUES {_REPLIES})"
-        f" SELECT r.*, o.* FROM (SELECT *, CASE {became} ELSE 'sent' END AS became"
-        f" FROM mailer_recipient WHERE id <= {people}) r"
-        f" JOIN replies o ON o.number = {_REPLY_TO}) x ORDER BY id"
+        f" SELECT r.*, o.* FROM (SELECT *, {became} AS became FROM mailer_recipient"
+        f" WHERE id <= {people}) r JOIN replies o ON o.number = {_REPLY_TO}) x ORDER BY id"
     )
 
 
 def _fill_batches(sql: Dialect, run: int, relay: int, *, tried: int, people: int) -> None:
     """Their tasks have the batches' numbers, and so have the results."""
-    done, first = f"n * {BATCH} <= {tried}", f"n * {BATCH} - {BATCH - 1}"
+    done = f"n * {BATCH} <= {tried}"
     sql.do(
         "INSERT INTO mailer_batch (run_id, relay_id, first_seq, last_seq, mark, state, worker,"
         " task_id, created_at, claimed_at, finished_at)"
-        f" SELECT {run}, {relay}, {first}, n * {BATCH}, {first},"
+        f" SELECT {run}, {relay}, n * {BATCH} - {BATCH - 1}, n * {BATCH},"
+        f" n * {BATCH} - {BATCH - 1},"
         f" CASE WHEN {done} THEN 'done' ELSE 'ready' END, 'mail@host', 'task-' || ({run} + n),"
         f" {sql.ago(4000)}, CASE WHEN {done} THEN {sql.ago(3600)} END,"
         f" CASE WHEN {done} THEN {sql.ago(3500)} END FROM {sql.series(max(1, people // BATCH))}"

@@ -39,10 +39,6 @@ class DeliveryState(TextChoices):
     CANCELLED = "cancelled", _("Cancelled")
 
 
-#: What a run is full of. A delivery in any other state is notable, and is found by an index.
-ORDINARY = (DeliveryState.PENDING, DeliveryState.SENT)
-
-
 class SubscriptionState(TextChoices):
     SUBSCRIBED = "subscribed", _("Subscribed")
     UNCONFIRMED = "unconfirmed", _("Not confirmed")  # double opt-in: asked, not answered yet

@@ -62,9 +62,8 @@ def what_run_again_does(results: QuerySet[TaskResult], count: int) -> str:
         "%(n)s tasks are sent to the queue again, with the same arguments.",
         count,
     ) % {"n": format_number(count)}
-    # Of more than these it is refused anyway.
-    names = results.order_by().values_list("task_name", flat=True)[:MOST_AT_ONCE]
-    return _with_promise(words, set(names))
+    names = results.order_by().values_list("task_name", flat=True).distinct()
+    return _with_promise(words, names)
 
 
 def _what_run_one_does(result: TaskResult) -> str:

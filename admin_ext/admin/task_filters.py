@@ -4,15 +4,12 @@ from typing import Any
 
 from celery import current_app, states
 from django.contrib import admin
-from django.db import connection
-from django.db.models import F, Q, QuerySet, Value
-from django.db.models.functions import Concat
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django_celery_results.models import TaskResult
 from django_stubs_ext import StrOrPromise
 
-from admin_ext.components.counting import count_to_cap
 from admin_ext.registry import registered_tasks, task_label
 
 STATES: dict[str, StrOrPromise] = {
@@ -40,7 +37,7 @@ class StateFilter(admin.SimpleListFilter):
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[TaskResult]
     ) -> QuerySet[TaskResult]:
-        return narrow(queryset, "status", self.value()) if self.value() in STATES else queryset
+        return queryset.filter(status=self.value()) if self.value() in STATES else queryset
 
 
 class TaskNameFilter(admin.SimpleListFilter):
@@ -54,14 +51,4 @@ class TaskNameFilter(admin.SimpleListFilter):
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[TaskResult]
     ) -> QuerySet[TaskResult]:
-        return narrow(queryset, "task_name", self.value()) if self.value() else queryset
-
-
-def narrow(queryset: QuerySet[TaskResult], field: str, value: str | None) -> QuerySet[TaskResult]:
-    """Where many have the value, without its index: SQLite, which does not know how many they are,
-    would take it and sort them all; the newest are met soon enough."""
-    same = Q(**{field: value})
-    if connection.vendor == "sqlite" and count_to_cap(TaskResult.objects.filter(same)).capped:
-        plain = {f"plain_{field}": Concat(F(field), Value(""))}
-        return queryset.alias(**plain).filter(**{f"plain_{field}": value})
-    return queryset.filter(same)
+        return queryset.filter(task_name=self.value()) if self.value() else queryset

@@ -21,7 +21,7 @@ from admin_ext.components.list_actions import confirmed_action
 from admin_ext.components.numbers import format_number
 from admin_ext.components.object_actions import ObjectActionsMixin
 from admin_ext.components.outcome import ActionDone
-from admin_ext.components.paginator import BigTableList, BigTableMixin
+from admin_ext.components.paginator import BigTableMixin
 from admin_ext.components.times import format_duration, time_tag
 from admin_ext.models import AttemptState, TaskAttempt
 from admin_ext.registry import task_label
@@ -31,7 +31,7 @@ from .task_detail import describe_task
 from .task_filters import STATES, StateFilter, TaskNameFilter, known_task_names
 
 
-class TaskResultList(BigTableList):
+class TaskResultList(ChangeList):
     """The page's rows, each with its last attempt: one query for all of them."""
 
     def get_results(self, request: HttpRequest) -> None:

@@ -17,7 +17,6 @@ from django.utils.translation import gettext as _
 from django_stubs_ext import StrOrPromise
 
 from .confirm import MOMENT_FIELD, Confirmation, make_form, render_confirmation, run_with_form
-from .counting import count_to_cap
 from .moment import MomentRefused, read_moment
 from .outcome import ActionDone, ActionRefused
 
@@ -29,19 +28,17 @@ def confirmed_action(
     *,
     description: StrOrPromise,
     permission: str,
-    question: Callable[[QuerySet[Any], Any], StrOrPromise],
+    question: Callable[[QuerySet[Any], int], StrOrPromise],
     button: Callable[[int], StrOrPromise],
     dangerous: bool = False,
     form_class: type[Form] | None = None,
     only: Callable[[QuerySet[Any]], QuerySet[Any]] = lambda rows: rows,
-    count: Callable[[HttpRequest, QuerySet[Any]], int] = lambda _request, rows: count_to_cap(rows),
     count_may_change: bool = False,
 ) -> Callable[[Run], Action]:
     """Make a list action that asks first. Needs ConfirmedActionsMixin on the ModelAdmin.
 
     It is about `only` those of the selected rows for which it is possible. When their number has
-    changed by the time it is confirmed, it asks again, unless `count_may_change` by itself. They
-    are counted to a cap, as in the list; a `count` of its own may know all of them.
+    changed by the time it is confirmed, it asks again, unless `count_may_change` by itself.
 
     The method gets the moment the page was made (two clicks carry the same one) and, with a
     form_class, the form's cleaned data; it returns what to say, or raises ActionRefused::
@@ -65,13 +62,13 @@ def confirmed_action(
             if not request.user.has_perm(permission):
                 raise PermissionDenied
             queryset = only(queryset)
-            number = count(request, queryset)
-            if not number:
+            count = queryset.count()
+            if not count:
                 refusal = _("“%(action)s” is possible for none of what is selected.")
                 words = refusal % {"action": description}
                 model_admin.message_user(request, words, messages.WARNING)
                 return None
-            counted = "" if count_may_change else str(number)
+            counted = "" if count_may_change else count
             purpose = f"{model_admin.opts.label}:{run.__name__}:{counted}:{request.user.pk}"
             form = make_form(form_class, request, queryset)
             warning, now = "", timezone.now()
@@ -90,8 +87,8 @@ def confirmed_action(
                         )
             asked = Confirmation(
                 title=description,
-                question=question(queryset, number),
-                button=button(number),
+                question=question(queryset, count),
+                button=button(count),
                 purpose=purpose,
                 cancel_url=request.get_full_path(),
                 hidden=_selection(request),

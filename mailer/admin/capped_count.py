@@ -4,7 +4,8 @@ from typing import Any
 
 from django.db.models import IntegerField, QuerySet, Subquery
 
-from admin_ext.components.counting import CAP, RowCount
+from admin_ext.components.numbers import RowCount
+from admin_ext.components.paginator import CAP
 
 
 class CappedCount(Subquery):

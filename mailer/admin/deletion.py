@@ -11,10 +11,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django_stubs_ext import StrOrPromise
 
-from admin_ext.components.counting import count_to_cap
-
-#: An index counts so many in a moment.
-COUNTED = 100_000
+from admin_ext.components.numbers import format_number
 
 
 class DeletionMixin(admin.ModelAdmin[Any]):
@@ -62,9 +59,9 @@ class GuardedDeletionMixin(DeletionMixin):
     ) -> tuple[list[Any], dict[str, int], set[str], list[Any]]:
         counts: dict[str, Any] = {}
         for name in self.goes_along:
-            (rows,) = [getattr(obj, name).all() for obj in objs]
-            count = count_to_cap(rows, cap=COUNTED)
-            counts[model_ngettext(rows, count)] = str(count)
+            rows = [getattr(obj, name).all() for obj in objs]
+            count = sum(found.count() for found in rows)
+            counts[model_ngettext(rows[0], count)] = format_number(count)
         return [str(obj) for obj in objs], counts, set(), []
 
     def _refuse(self, request: HttpRequest, obj: Any, refusal: str) -> HttpResponse:

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -14,37 +14,23 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from admin_ext.components.links import admin_link, link_to
-from admin_ext.components.numbers import format_number
 from admin_ext.components.object_actions import ObjectActionsMixin
 from admin_ext.components.paginator import BigTableMixin
 from admin_ext.components.pick_filter import PickFilter, PickFilterMixin
 from admin_ext.components.times import time_column, time_tag
 from mailer.engine.frame import message_id, read_message_id
 from mailer.exceptions import MailerError
-from mailer.models import Delivery, Run
-from mailer.services.searching import LIMIT, address_key_of, find_people
+from mailer.models import Delivery
+from mailer.services.searching import address_key_of
 from mailer.states import DeliveryState
 
 from .delivery_actions import DeliveryActionsMixin
 from .delivery_export import ExportMixin
-from .delivery_list import (
-    STRETCH,
-    Asked,
-    DeliveryPaginator,
-    find_deliveries,
-    stretch_of,
-    without_run,
-)
 from .delivery_page import attempts_of, badge_of, gives_up_at, state_in_words
 from .delivery_state import ReplyFilter, StateFilter, asked_run
 from .one_delivery import ONE_DELIVERY_ACTIONS
-from .people_search import note_people, note_search, search_people
+from .people_search import search_people
 from .read_only import ReadOnlyMixin
-
-#: More people than this at one domain are not looked up one by one.
-MANY = 5000
-#: Each of those that a search over all runs finds may be in every run there was.
-FOLLOWED = 200
 
 
 @admin.register(Delivery)
@@ -67,8 +53,8 @@ class DeliveryAdmin(
         "Nothing was sent yet. A run has a delivery here for each of its recipients."
     )
     search_help_text = gettext_lazy(
-        "Any part of a recipient's address or name, of three letters or more; @example.com; or a"
-        " whole Message-ID."
+        "Any part of a recipient's address or name, of three letters or more; or a whole"
+        " Message-ID. Of one run also a domain: @example.com"
     )
     sortable_by = ()
     fields = (
@@ -101,23 +87,8 @@ class DeliveryAdmin(
         return ["filled_in" if name == "values" else name for name in fields]
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
-        by_reply = bool(request.GET.get("reply") or request.GET.get("problem"))
-        return Asked.by(request.GET).order(by_reply=by_reply)
-
-    def get_paginator(
-        self,
-        request: HttpRequest,
-        queryset: QuerySet[Delivery],
-        per_page: int,
-        orphans: int = 0,
-        allow_empty_first_page: bool = True,
-    ) -> DeliveryPaginator:
-        stretch = getattr(request, "stretch", None)
-        return DeliveryPaginator(
-            queryset.filter(seq__range=stretch) if stretch else queryset,
-            per_page, orphans, allow_empty_first_page,
-            asked=Asked.by(request.GET), part=bool(stretch),
-        )  # fmt: skip
+        # Within a run by its index (run, seq); over all of them the newest first.
+        return ("run_id", "seq") if "run__id__exact" in request.GET else ("-id",)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Delivery], search_term: str
@@ -125,34 +96,13 @@ class DeliveryAdmin(
         term = search_term.strip()
         if not term:
             return queryset, False
+        if term.startswith("@") and "run__id__exact" in request.GET:
+            return queryset.filter(domain=term[1:].lower()), False
+        found = Q(recipient__in=search_people(request, term))
+        found |= Q(recipient__isnull=True, address_key=address_key_of(term))
         if uuid := read_message_id(term):
-            found = Delivery.objects.with_uuid(uuid)
-            return queryset.filter(pk__in=list(found.values_list("pk", flat=True))), False
-        run = asked_run(request)
-        if run and term.startswith("@"):
-            return self._at_domain(request, queryset, term, run), False
-        people = search_people(request, term, limit=LIMIT if run else FOLLOWED)
-        keys = find_deliveries(people, address_key_of(term), Asked.by(request.GET))
-        return without_run(queryset).filter(pk__in=keys), False
-
-    def _at_domain(
-        self, request: HttpRequest, queryset: QuerySet[Delivery], term: str, run: Run
-    ) -> QuerySet[Delivery]:
-        """Few people are looked up; a provider that many have is met soon enough in the run."""
-        people = find_people(term, limit=MANY)
-        if not (people.more and people.domain):
-            note_people(request, people, limit=MANY)
-            return queryset.filter(recipient__in=people.keys)
-        if stretch := stretch_of(Asked.by(request.GET), run):
-            asked: Any = request
-            asked.stretch = stretch
-            words = _(
-                "Very many are at %(domain)s: the list is of those among %(n)s deliveries of this"
-                " run. The download has all."
-            )
-            values = {"domain": people.domain, "n": format_number(STRETCH)}
-            note_search(request, words % values)
-        return queryset.filter(domain=people.domain)
+            found |= Q(pk__in=Delivery.objects.with_uuid(uuid))
+        return queryset.filter(found), False
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -19,25 +19,24 @@ from mailer.states import DeliveryState
 
 from . import resolving
 from .chosen import asked_query
-from .delivery_list import DeliveryCount, counting
 from .run_actions import CONTROL
 from .run_by_run import of_runs_in_words, run_by_run
 
 
 def only_failed(deliveries: QuerySet[Delivery]) -> QuerySet[Delivery]:
-    return deliveries.filter(notable_state=DeliveryState.FAILED, run__failed__gt=0)
+    return deliveries.filter(state=DeliveryState.FAILED, problem__isnull=False)
 
 
 def only_waiting(deliveries: QuerySet[Delivery]) -> QuerySet[Delivery]:
-    return deliveries.filter(Q(run__pending__gt=0) | Q(run__deferred__gt=0), state__in=WAITING)
+    return deliveries.filter(state__in=WAITING)
 
 
-def what_retry_does(deliveries: QuerySet[Delivery], count: DeliveryCount) -> str:
+def what_retry_does(deliveries: QuerySet[Delivery], count: int) -> str:
     words = ngettext(
         "%(n)s failed delivery is sent again.", "%(n)s failed deliveries are sent again.", count
     ) % {"n": format_number(count)}
     note = _("Who is suppressed or has left by now is left out. Nobody else gets it again.")
-    return f"{words} {of_runs_in_words(count.runs)}\n{note}"
+    return f"{words} {of_runs_in_words(deliveries)}\n{note}"
 
 
 def retry_button(count: int) -> str:
@@ -61,14 +60,14 @@ def retry(request: HttpRequest, deliveries: QuerySet[Delivery]) -> ActionDone:
     )
 
 
-def what_cancel_does(deliveries: QuerySet[Delivery], count: DeliveryCount) -> str:
+def what_cancel_does(deliveries: QuerySet[Delivery], count: int) -> str:
     words = ngettext(
         "%(n)s delivery that waits is cancelled.",
         "%(n)s deliveries that wait are cancelled.",
         count,
     ) % {"n": format_number(count)}
     note = _("What is on its way by now is not. This cannot be undone.")
-    return f"{words} {of_runs_in_words(count.runs)}\n{note}"
+    return f"{words} {of_runs_in_words(deliveries)}\n{note}"
 
 
 def cancel_button(count: int) -> str:
@@ -103,7 +102,6 @@ class DeliveryActionsMixin(ConfirmedActionsMixin):
         question=what_retry_does,
         button=retry_button,
         only=only_failed,
-        count=counting(DeliveryState.FAILED),
     )
     def retry_selected(
         self, request: HttpRequest, deliveries: QuerySet[Delivery], moment: datetime
@@ -116,7 +114,6 @@ class DeliveryActionsMixin(ConfirmedActionsMixin):
         question=what_cancel_does,
         button=cancel_button,
         only=only_waiting,
-        count=counting(*WAITING),
         dangerous=True,
         count_may_change=True,  # they are being sent meanwhile
     )
@@ -132,7 +129,6 @@ class DeliveryActionsMixin(ConfirmedActionsMixin):
         button=resolving.resolve_button,
         form_class=resolving.ResolveSelectedForm,
         only=resolving.only_uncertain,
-        count=counting(DeliveryState.UNCERTAIN),
     )
     def resolve_selected(
         self,

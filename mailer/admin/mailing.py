@@ -36,7 +36,7 @@ from . import single_mailing
 from .deletion import GuardedDeletionMixin
 from .mailing_form import MailingForm
 from .mailing_history import TOLD, tell_schedule
-from .outlook import OutlookMixin, outlook, saved_audience
+from .outlook import OutlookMixin, audience_in_words, outlook
 from .permissions import may_see_runs
 from .schedule_words import in_words, next_sends
 from .timeline import happenings_of_mailing
@@ -206,7 +206,8 @@ class MailingAdmin(
 
     @admin.display(description=gettext_lazy("to"))
     def audience(self, mailing: Mailing) -> SafeString:
-        return saved_audience(mailing)
+        lists = list(mailing.lists.values_list("pk", flat=True)) if mailing.pk else []
+        return outlook("audience", mailing, audience_in_words(lists))
 
     through = name_column("relay", gettext_lazy("relay"))
 

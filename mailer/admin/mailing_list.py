@@ -13,7 +13,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from admin_ext.components.change_list import CarefulListMixin
-from admin_ext.components.counting import count_to_cap
 from admin_ext.components.history import HistoryMixin
 from admin_ext.components.numbers import format_number
 from admin_ext.components.times import time_column
@@ -58,7 +57,7 @@ class MailingListAdmin(
                 "list": obj,
                 "mailings": ", ".join(f"“{name}”" for name in mailings),
             }
-        gone = count_to_cap(obj.subscriptions.filter(state=SubscriptionState.UNSUBSCRIBED))
+        gone = obj.subscriptions.filter(state=SubscriptionState.UNSUBSCRIBED).count()
         if not gone:
             return ""
         return ngettext(

@@ -8,18 +8,16 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from admin_ext.components.counting import count_to_cap
 from admin_ext.components.numbers import format_number
-from mailer.models import Mailing, Subscription
+from mailer.models import Mailing
 from mailer.services.audience import count_people
 from mailer.services.left_out import left_out_in_words
 from mailer.services.schedule_words import describe_schedule
 from mailer.services.slots import Schedule
-from mailer.states import SubscriptionState
 
 from .mailing_form import MailingForm
 from .schedule_fields import KINDS_OF
@@ -56,35 +54,20 @@ class OutlookMixin(ModelAdmin[Any]):
         )
         if not may:
             raise PermissionDenied
-        words = _audience(request, mailing) if part == "audience" else _sends(request, mailing)
+        words = _audience(request) if part == "audience" else _sends(request, mailing)
         return render(request, "admin/mailer/mailing/outlook.html", {"words": words})
 
 
-def outlook(
-    part: str, mailing: Mailing, words: SafeString | str, *, late: bool = False
-) -> SafeString:
-    """A part as the saved mailing has it, which the script keeps up with the form; `late`: it asks
-    for it at once."""
+def outlook(part: str, mailing: Mailing, words: SafeString | str) -> SafeString:
+    """A part as the saved mailing has it, which the script keeps up with the form."""
     return format_html(
-        '<div data-outlook="{}" data-outlook-fields="{}" data-mailing="{}" aria-live="polite"{}>'
+        '<div data-outlook="{}" data-outlook-fields="{}" data-mailing="{}" aria-live="polite">'
         "{}</div>",
         reverse("admin:mailer_mailing_outlook", args=[part]),
         " ".join(PARTS[part]),
         mailing.pk or "",
-        mark_safe(" data-outlook-late") if late else "",  # no value in it
         words,
     )
-
-
-def saved_audience(mailing: Mailing) -> SafeString:
-    """Of a saved mailing. Counting a million people takes seconds, for which no page waits."""
-    lists = list(mailing.lists.values_list("pk", flat=True)) if mailing.pk else []
-    subscribed = Subscription.objects.filter(state=SubscriptionState.SUBSCRIBED, list__in=lists)
-    count = count_to_cap(subscribed)
-    if not count.capped:
-        return outlook("audience", mailing, audience_in_words(lists))
-    words = _("More than %(n)s subscriptions. “Send now” says how many people get it.")
-    return outlook("audience", mailing, words % {"n": format_number(int(count))}, late=True)
 
 
 def audience_in_words(lists: list[int]) -> str:
@@ -100,9 +83,7 @@ def audience_in_words(lists: list[int]) -> str:
     return words
 
 
-def _audience(request: HttpRequest, mailing: Mailing | None) -> str:
-    if mailing and "saved" in request.GET:
-        return audience_in_words(list(mailing.lists.values_list("pk", flat=True)))
+def _audience(request: HttpRequest) -> str:
     return audience_in_words([int(key) for key in request.GET.getlist("lists") if _is_key(key)])
 
 

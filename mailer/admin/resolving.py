@@ -22,7 +22,6 @@ from mailer.tasks import ring_after_commit
 
 from .bulk_words import done_in_words
 from .chosen import asked_query
-from .delivery_list import DeliveryCount
 from .run_by_run import of_runs_in_words, run_by_run, runs_of
 
 RETRY = "mailer.retry_run"
@@ -65,7 +64,7 @@ class ResolveSelectedForm(ResolveForm):
 
 
 def only_uncertain(deliveries: QuerySet[Delivery]) -> QuerySet[Delivery]:
-    return deliveries.filter(notable_state=DeliveryState.UNCERTAIN, run__uncertain__gt=0)
+    return deliveries.filter(state=DeliveryState.UNCERTAIN, problem__isnull=False)
 
 
 def resolve_button(count: int) -> str:
@@ -73,8 +72,8 @@ def resolve_button(count: int) -> str:
     return words % {"n": format_number(count)}
 
 
-def what_resolve_selected_does(deliveries: QuerySet[Delivery], count: DeliveryCount) -> str:
-    return f"{_how_many(count)} {of_runs_in_words(count.runs)}\n{where_to_look()}"
+def what_resolve_selected_does(deliveries: QuerySet[Delivery], count: int) -> str:
+    return f"{_how_many(count)} {of_runs_in_words(deliveries)}\n{where_to_look()}"
 
 
 def resolve_selected(

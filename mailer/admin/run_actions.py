@@ -15,7 +15,7 @@ from mailer.exceptions import NotPossible
 from mailer.models import Run
 from mailer.services import control
 from mailer.services.left_out import left_out_in_words
-from mailer.services.retrying import Retry, foresee_retry, nothing_to_retry
+from mailer.services.retrying import Retry, count_retry, nothing_to_retry
 from mailer.states import RUN_FINAL, RUN_SENDS_AGAIN, RunState
 from mailer.tasks import ring_after_commit
 
@@ -79,8 +79,6 @@ def _what_retry_does(run: Any) -> str:
             nothing_to_retry(run.pk, left_out=retry.left_out, problem=run.asked_problem)
         )
     lines = [_retry_in_words(retry)]
-    if not retry.looked:
-        lines.append(_("Who is suppressed or has left by now is left out."))
     if run.asked_problem is not None:
         only = _("Only those that failed with “%(problem)s”.")
         lines.append(only % {"problem": run.asked_problem})
@@ -124,7 +122,7 @@ def _retry_button(run: Any) -> str:
 
 
 def _asked_retry(run: Any) -> Retry:
-    return foresee_retry(run, problem=run.asked_problem)
+    return count_retry(run.pk, problem=run.asked_problem)
 
 
 def _still_to_come(run: Run, rest: str) -> str:

@@ -20,7 +20,8 @@ def runs_of(deliveries: QuerySet[Delivery]) -> QuerySet[Run]:
     return Run.objects.filter(pk__in=deliveries.order_by().values("run"))
 
 
-def of_runs_in_words(runs: int) -> str:
+def of_runs_in_words(deliveries: QuerySet[Delivery]) -> str:
+    runs = runs_of(deliveries).count()
     return ngettext("All of one run.", "Of %(n)s runs.", runs) % {"n": format_number(runs)}
 
 

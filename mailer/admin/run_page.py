@@ -14,14 +14,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django_celery_results.models import TaskResult
 
-from admin_ext.components.counting import CAP
 from admin_ext.components.numbers import format_number
 from admin_ext.components.times import relative_time
 from mailer.models import COUNTERS, Audit, Run
-from mailer.services.failures import failures_by_reply
 from mailer.services.left_out import left_out_in_words
 from mailer.services.planning import run_before
-from mailer.services.reporting import next_try
+from mailer.services.reporting import failures_by_reply, next_try
 from mailer.states import RUN_FINAL, BatchState, DeliveryState, RunState
 
 from .bulk_words import under_way_in_words
@@ -158,7 +156,7 @@ def _failures(run: Run, request: HttpRequest) -> list[dict[str, Any]]:
             and group["state"] == DeliveryState.FAILED
             and f"{retry}?{urlencode({'problem': group['problem']})}",
         }
-        for group in failures_by_reply(run, cap=CAP)
+        for group in failures_by_reply(run)
     ]
 
 

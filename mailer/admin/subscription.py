@@ -16,10 +16,10 @@ from admin_ext.components.paginator import BigTableMixin
 from admin_ext.components.pick_filter import PickFilter, PickFilterMixin
 from admin_ext.components.plain_form import ShortSelectsMixin
 from admin_ext.components.times import time_column
-from mailer.models import Consent, MailingList, Subscription
+from mailer.models import Consent, Subscription
 from mailer.states import SubscriptionState
 
-from .people_search import HELP, NEWEST_FOUND, search_people
+from .people_search import HELP, search_people
 from .read_only import ReadOnlyInline
 from .subscription_form import SubscriptionForm, save_subscription
 
@@ -39,16 +39,6 @@ class ConsentInline(ReadOnlyInline):
     verbose_name_plural = _("consent records")
 
 
-class StateFilter(admin.ChoicesFieldListFilter):
-    """By the index on (list, state): over all lists it is asked for each."""
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        found = super().queryset(request, queryset)
-        if found is None or not self.lookup_val or "list__id__exact" in request.GET:
-            return queryset if found is None else found
-        return found.filter(list__in=list(MailingList.objects.values_list("pk", flat=True)))
-
-
 @admin.register(Subscription)
 class SubscriptionAdmin(
     HistoryMixin,
@@ -58,7 +48,7 @@ class SubscriptionAdmin(
     admin.ModelAdmin[Subscription],
 ):
     list_display = ("recipient", "list_link", "badge", "changed")
-    list_filter = (("state", StateFilter), ("list", PickFilter))
+    list_filter = ("state", ("list", PickFilter))
     list_select_related = ("recipient", "list")
     sortable_by = ()
     search_fields = ("recipient__address",)
@@ -78,10 +68,8 @@ class SubscriptionAdmin(
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("recipient", "list") if obj else ()
 
-    def get_ordering(self, request: HttpRequest) -> tuple[Any, ...]:
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         # The newest first; of one list, or in one state, by the index on that.
-        if request.GET.get("q"):
-            return (NEWEST_FOUND,)
         narrowed = {"list__id__exact", "state__exact"} & set(request.GET)
         return ("-list_id", "-recipient_id") if narrowed else ("-id",)
 

@@ -82,9 +82,8 @@ class Subscription(models.Model):
             )
         ]
         indexes = [
-            # Those of a list by state, and how many. The state is not its first field: SQLite would
-            # choose it to see what lists one person is on.
-            models.Index(fields=["list", "state", "recipient"], name="subscription_of_list"),
+            # Lists of them by state; how many of each state a mailing list has.
+            models.Index(fields=["state", "list", "recipient"], name="subscription_by_state"),
         ]
 
     def __str__(self) -> str:

@@ -3,10 +3,10 @@
 from uuid import UUID
 
 from django.db import models
-from django.db.models import Case, Q, When
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from mailer.states import ORDINARY, DeliveryState
+from mailer.states import DeliveryState
 
 from .recipient import Recipient
 from .run import Run
@@ -57,14 +57,6 @@ class Delivery(models.Model):
     state = models.CharField(
         _("state"), max_length=9, choices=DeliveryState.choices, default=DeliveryState.PENDING
     )
-    # The state once it is another than those two: what one looks for among a million. The database
-    # writes it. It has an index and `state` has none: an index on what a plain 250 changes would
-    # end HOT updates (+25 %), and this it leaves as it was.
-    notable_state = models.GeneratedField(
-        expression=Case(When(state__in=list(ORDINARY), then=None), default="state"),
-        output_field=models.CharField(max_length=9, null=True),
-        db_persist=True,
-    )
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     retry_at = models.DateTimeField(_("next try"), null=True)
     code = models.PositiveSmallIntegerField(_("reply code"), null=True)
@@ -96,17 +88,17 @@ class Delivery(models.Model):
         ]
         # None on a column that a plain 250 changes: that would end HOT updates (+25 %).
         indexes = [
-            # Lists by state and reply; the run page: failures grouped by both; retries.
+            # The run page: failures grouped by reply; retry of one group.
             models.Index(
-                fields=["run", "notable_state", "problem", "seq"],
-                condition=Q(notable_state__isnull=False),
-                name="delivery_notable",
+                fields=["run", "problem"],
+                condition=Q(problem__isnull=False),
+                name="delivery_problem",
             ),
-            # The tick: which deferred mail of a run is due? The run page: when is the first?
+            # The tick: which deferred mail is due?
             models.Index(
-                fields=["run", "retry_at"],
+                fields=["retry_at"],
                 condition=Q(retry_at__isnull=False),
-                name="delivery_retry_by_run",
+                name="delivery_retry",
             ),
             # Searches for those that no recipient leads to: single messages, and who was deleted.
             # With the recipient, which is always NULL: or SQLite takes the index on recipients.

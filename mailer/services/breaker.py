@@ -120,7 +120,7 @@ def _commonest_problem(run: Run, *, by_policy: bool) -> str | None:
     """What most were refused with since somebody last decided that the run goes on."""
     decisions = [Audit.Action.RESUME, Audit.Action.RETRY, Audit.Action.RESOLVE]
     since = run.audits.filter(action__in=decisions).aggregate(at=Max("at"))["at"]
-    refused = Delivery.objects.filter(run=run, notable_state=DeliveryState.FAILED)
+    refused = Delivery.objects.filter(run=run, state=DeliveryState.FAILED, problem__isnull=False)
     if since:
         refused = refused.filter(settled_at__gt=since)
     if by_policy:

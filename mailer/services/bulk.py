@@ -186,6 +186,8 @@ def _matching(action: BulkAction, deliveries: QuerySet[Delivery]) -> QuerySet[De
         case BulkAction.Kind.RETRY:
             return failed_of(action.run_id, problem=action.problem, among=deliveries)
         case BulkAction.Kind.RESOLVE:
-            return deliveries.filter(run=action.run_id, notable_state=DeliveryState.UNCERTAIN)
+            # What is uncertain has a problem, and that has an index.
+            deliveries = deliveries.filter(problem__isnull=False)
+            return deliveries.filter(run=action.run_id, state=DeliveryState.UNCERTAIN)
         case _:
             return deliveries.filter(run=action.run_id, state__in=WAITING)

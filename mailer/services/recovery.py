@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
 from mailer.models import Audit, Batch, Delivery, Mailing, Run
@@ -92,8 +91,8 @@ def expire_runs(*, now: datetime) -> int:
 
 def retry_due(*, now: datetime) -> int:
     """Put deferred mail whose time has come at the tail of its run."""
-    due = Delivery.objects.filter(run=OuterRef("pk"), retry_at__lte=now)
-    runs = Run.objects.filter(Exists(due), state=RunState.SENDING)
+    due = Delivery.objects.filter(retry_at__lte=now)
+    runs = Run.objects.filter(state=RunState.SENDING, pk__in=due.values("run_id"))
     return _each(runs.values_list("pk", flat=True), lambda pk: _retry_due_of(pk, now=now))
 
 
@@ -116,8 +115,10 @@ def sweep_cancelled_runs(*, now: datetime) -> int:
     """What slipped into a cancelled run while it was being cancelled."""
     cancelled = Run.objects.filter(state=RunState.CANCELLED)
     ready = Batch.objects.filter(state=BatchState.READY, run__state=RunState.CANCELLED)
-    due = Delivery.objects.filter(run=OuterRef("pk"), retry_at__lte=now)
-    left = cancelled.filter(pk__in=ready.values("run_id")) | cancelled.filter(Exists(due))
+    due = Delivery.objects.filter(retry_at__lte=now, run__state=RunState.CANCELLED)
+    left = cancelled.filter(pk__in=ready.values("run_id")) | cancelled.filter(
+        pk__in=due.values("run_id")
+    )
     return _each(
         left.values_list("pk", flat=True),
         lambda pk: sweep(pk, to=DeliveryState.CANCELLED, now=now),

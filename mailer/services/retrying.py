@@ -11,7 +11,6 @@ from django.db.models import Count, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from admin_ext.components.counting import count_to_cap
 from admin_ext.components.numbers import format_number
 from mailer.models import Attempt, Delivery, DomainLimit, Run
 from mailer.states import DeliveryState
@@ -22,22 +21,16 @@ from .progress import count_moves
 from .providers import limits_by_domain
 from .tail import move_to_tail
 
-#: Of so many it is seen beforehand who is left out.
-LOOKED_AT = 2000
 #: Deliveries held in memory at a time.
 CHUNK = 5000
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How many failed deliveries a retry sends again, and how many not: {"suppressed": 10}.
-
-    Not `looked`: who is left out was not looked up, and may be among those.
-    """
+    """How many failed deliveries a retry sends again, and how many not: {"suppressed": 10}."""
 
     again: int
     left_out: dict[str, int]
-    looked: bool = True
 
     @property
     def failed(self) -> int:
@@ -52,19 +45,6 @@ def count_retry(
     failed = failed_of(run_id, problem=problem, among=among).order_by().values_list("why")
     counts = dict(failed.annotate(n=Count("pk")))
     return Retry(again=counts.pop(None, 0), left_out=counts)
-
-
-def foresee_retry(run: Run, *, problem: str | None = None) -> Retry:
-    """The same for a page that asks: who of very many is left out turns out when it is done."""
-    failed = Delivery.objects.filter(run=run, notable_state=DeliveryState.FAILED)
-    if problem is not None:
-        failed = failed.filter(problem=problem)
-    # By their keys, in the order of the index: PostgreSQL takes few for many, and reads the table.
-    keys = list(failed.order_by("problem", "seq").values_list("pk", flat=True)[: LOOKED_AT + 1])
-    if len(keys) <= LOOKED_AT:
-        return count_retry(run.pk, among=Delivery.objects.filter(pk__in=keys))
-    number = run.failed if problem is None else count_to_cap(failed)
-    return Retry(again=number, left_out={}, looked=False)
 
 
 def nothing_to_retry(run_id: int, *, left_out: Mapping[str, int], problem: str | None) -> str:
@@ -90,7 +70,8 @@ def failed_of(
     Those left out keep how they failed.
     """
     deliveries = Delivery.objects.all() if among is None else among
-    failed = deliveries.filter(run=run_id, notable_state=DeliveryState.FAILED)
+    # What failed has a problem, and that has an index.
+    failed = deliveries.filter(run=run_id, state=DeliveryState.FAILED, problem__isnull=False)
     if problem is not None:
         failed = failed.filter(problem=problem)
     single = Run.objects.filter(pk=run_id, trigger=Run.Trigger.SINGLE).exists()

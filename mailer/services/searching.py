@@ -34,14 +34,10 @@ _SHORT = "AND instr(lower(address || ' ' || name), %s)"
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Keys of those found; `more`: there are others too. All at a `domain`, if that was asked for.
-
-    `by_beginning`: there is no index for anything else.
-    """
+    """Keys of those found; `more`: there are others too. `by_beginning`: there was no index."""
 
     keys: list[int]
     more: bool = False
-    domain: str = ""
     by_beginning: bool = False
 
 
@@ -51,10 +47,8 @@ def find_people(term: str, *, limit: int = LIMIT) -> People:
     term = term.replace("\0", "").strip()
     if whole := list(_keys(Recipient.objects.filter(address_key=address_key_of(term)), limit=1)):
         return People(whole)
-    if (domain := _domain_of(term)) and (
-        there := _keys(Recipient.objects.filter(domain=domain), limit=limit)
-    ):
-        return _cut(there, limit, domain=domain)
+    if term.startswith("@") and (there := _keys(_at_domain(term[1:]), limit=limit)):
+        return _cut(there, limit)
     words = term.lower().split()
     if all(len(word) < SHORTEST for word in words):
         return _cut(_keys(_beginning(term), limit=limit), limit)
@@ -80,9 +74,8 @@ def has_index() -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def _cut(keys: list[int], limit: int, *, domain: str = "", by_beginning: bool = False) -> People:
-    more = len(keys) > limit
-    return People(keys[:limit], more=more, domain=domain, by_beginning=by_beginning)
+def _cut(keys: list[int], limit: int, **also: bool) -> People:
+    return People(keys[:limit], more=len(keys) > limit, **also)
 
 
 def _keys(people: QuerySet[Recipient], *, limit: int) -> list[int]:
@@ -90,12 +83,11 @@ def _keys(people: QuerySet[Recipient], *, limit: int) -> list[int]:
     return list(people.order_by().values_list("pk", flat=True)[: limit + 1])
 
 
-def _domain_of(term: str) -> str:
-    """Of "@example.com", as recipients have it; "" of anything else."""
+def _at_domain(domain: str) -> QuerySet[Recipient]:
     try:
-        return normalize_domain(term[1:]) if term.startswith("@") else ""
+        return Recipient.objects.filter(domain=normalize_domain(domain))
     except ValueError:
-        return ""
+        return Recipient.objects.none()
 
 
 def _beginning(term: str) -> QuerySet[Recipient]:

@@ -3,7 +3,6 @@
 //
 // The URL (same origin, behind the admin's login) answers with the HTML for the values of these
 // fields, rendered as the saved object's; without this script the page shows the saved one's.
-// With data-outlook-late it is asked for the saved one's at once: the page has a short form of it.
 "use strict";
 document.addEventListener("DOMContentLoaded", () => {
     const PAUSE = 400; // milliseconds without a change before the site is asked
@@ -17,15 +16,12 @@ document.addEventListener("DOMContentLoaded", () => {
         let asked = new AbortController();
         let timer = 0;
 
-        async function update(saved = false) {
+        async function update() {
             asked.abort();
             asked = new AbortController();
             const values = new URLSearchParams();
-            if (saved) {
-                values.append("saved", "1"); // its form may only be looked at, and has no fields
-            }
             for (const [name, value] of new FormData(form)) {
-                if (!saved && names.has(name)) {
+                if (names.has(name)) {
                     values.append(name, value);
                 }
             }
@@ -55,16 +51,13 @@ document.addEventListener("DOMContentLoaded", () => {
             if (names.has(event.target.name)) {
                 part.classList.add("live-stale");
                 window.clearTimeout(timer);
-                timer = window.setTimeout(() => update(), PAUSE);
+                timer = window.setTimeout(update, PAUSE);
             }
         }
 
         form.addEventListener("input", changed);
         // A drop-down with a search tells of changes through jQuery only.
         django.jQuery(form).on("change", changed);
-        if ("outlookLate" in part.dataset) {
-            update(true);
-        }
     }
 
     document.querySelectorAll("[data-outlook]").forEach(watch);

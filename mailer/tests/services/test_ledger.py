@@ -22,8 +22,8 @@ from mailer.services import (
     watch,
     windows,
 )
-from mailer.services.failures import failures_by_reply
 from mailer.services.progress import count_moves
+from mailer.services.reporting import failures_by_reply
 from mailer.services.reserving import LEAD
 from mailer.states import DeliveryState, SubscriptionState
 from mailer.tests.factories import (
