@@ -34,13 +34,9 @@ class CappedPaginator(Paginator[Any]):
     def page(self, number: int | str) -> Page[Any]:
         number = self.validate_number(number)
         first = (number - 1) * self.per_page
-        keys = self.find_keys(first, min(first + self.per_page, self.count))
-        rows: Any = self._rows.filter(pk__in=keys)
-        return Page(rows, number, self)
-
-    def find_keys(self, first: int, end: int) -> list[Any]:
-        """The keys of the rows from the first up to, not including, the end."""
-        return list(self._rows.values_list("pk", flat=True)[first:end])
+        end = min(first + self.per_page, self.count)
+        keys = list(self._rows.values_list("pk", flat=True)[first:end])
+        return Page(self._rows.filter(pk__in=keys), number, self)
 
     @property
     def _rows(self) -> Any:
@@ -50,8 +46,7 @@ class CappedPaginator(Paginator[Any]):
 class BigTableMixin(CarefulListMixin):
     """For a ModelAdmin over many rows: a capped count, and nothing that counts all of them.
 
-    What its list can be sorted by needs an index each: name them in `sortable_by`. A sentence that
-    get_search_results leaves in `request.search_note` is shown beside the search.
+    What its list can be sorted by needs an index each: name them in `sortable_by`.
     """
 
     paginator = CappedPaginator

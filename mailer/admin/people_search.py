@@ -12,20 +12,16 @@ from mailer.services.searching import LIMIT, People, find_people
 HELP = gettext_lazy("Any part of an address or a name, of three letters or more; or @example.com.")
 
 
-def search_people(request: HttpRequest, term: str, *, limit: int = LIMIT) -> list[int]:
-    """The keys of those whom a search finds; the list says so when these are not all."""
-    people = find_people(term, limit=limit)
-    note_search(request, _in_words(people, limit=limit))
+def search_people(request: HttpRequest, term: str) -> list[int]:
+    """The keys of those whom a search finds, LIMIT at most; the list says so when these are not
+    all."""
+    people = find_people(term, limit=LIMIT)
+    asked: Any = request
+    asked.search_note = _in_words(people)
     return people.keys
 
 
-def note_search(request: HttpRequest, words: str) -> None:
-    """A sentence beside the search of the list that this request asks for."""
-    asked: Any = request
-    asked.search_note = words
-
-
-def _in_words(people: People, *, limit: int) -> str:
+def _in_words(people: People) -> str:
     words = []
     if people.by_beginning:
         words.append(
@@ -35,5 +31,5 @@ def _in_words(people: People, *, limit: int) -> str:
         more = _(
             "More than %(n)s people are found; the list is of %(n)s of them. Write more of it."
         )
-        words.append(more % {"n": format_number(limit)})
+        words.append(more % {"n": format_number(LIMIT)})
     return " ".join(words)

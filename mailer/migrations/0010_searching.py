@@ -63,7 +63,7 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddIndex(
             model_name="subscription",
-            index=models.Index(fields=["state", "list", "recipient"], name="subscription_by_state"),
+            index=models.Index(fields=["list", "state", "recipient"], name="subscription_of_list"),
         ),
         migrations.AddIndex(
             model_name="suppression",

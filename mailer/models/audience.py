@@ -82,8 +82,9 @@ class Subscription(models.Model):
             )
         ]
         indexes = [
-            # Lists of them by state; how many of each state a mailing list has.
-            models.Index(fields=["state", "list", "recipient"], name="subscription_by_state"),
+            # Those of a list by state, and how many. The state is not its first field: SQLite would
+            # choose it to see what lists one person is on.
+            models.Index(fields=["list", "state", "recipient"], name="subscription_of_list"),
         ]
 
     def __str__(self) -> str:

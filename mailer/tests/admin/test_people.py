@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from mailer.admin import people_search
 from mailer.exceptions import NotPossible
 from mailer.models import Consent, MailingList, Recipient, Subscription, Suppression
+from mailer.services import searching
 from mailer.tests import factories
 
 from .conftest import World, form_data, page, said
@@ -29,6 +31,22 @@ def test_recipients_are_found_by_any_part_of_their_address(admin: Client) -> Non
     assert len(_found(admin, "recipient", q="a.example")) == 3
     assert _found(admin, "recipient", q="x@faß.example") == ["x@faß.example"]
     assert len(_found(admin, "recipient")) == 4
+
+
+@pytest.mark.parametrize("model", ["recipient", "subscription", "delivery"])
+def test_a_search_says_when_it_shows_only_some(
+    admin: Client, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people_search, "LIMIT", 2)
+    factories.make_run(recipients=3)
+
+    def notes(term: str) -> str:
+        return admin.get(page(model, "changelist"), {"q": term}).content.decode()
+
+    assert "More than 2 people are found; the list is of 2 of them." in notes("example")
+    assert 'role="status"' not in notes("nobody.here")
+    monkeypatch.setattr(searching, "has_index", lambda: False)
+    assert "Only the beginning of addresses was looked at" in notes("person")
 
 
 def test_a_search_does_not_read_per_cent_signs(admin: Client) -> None:

@@ -25,7 +25,7 @@ def test_a_window_reads_its_own_rows_alone() -> None:
     sql, parameters = window_sql(single=False)
     steps = plan(sql, list(parameters))
     assert "(run_id=? AND seq>? AND seq<?)" in steps
-    assert "list_id=? AND recipient_id=?)" in steps
+    assert "subscription_of_list (list_id=? AND state=? AND recipient_id=?)" in steps
     assert "(address_key=?)" in steps
     assert "SCAN" not in steps
 
