@@ -10,7 +10,7 @@ from uuid import UUID
 
 from mailer.engine.addresses import AddressError, wire_address
 from mailer.engine.frame import Frame, SigningError
-from mailer.engine.render import Renderer, TemplateProblem, Written
+from mailer.engine.render import Rendered, Renderer, TemplateProblem, Written
 from mailer.engine.transaction import Transaction
 
 
@@ -101,8 +101,9 @@ class Composer:
             recipient = wire_address(message.address, smtputf8=smtputf8)
             data = write(composed.written, to_name=message.name, headers=message.headers)
             if largest and len(data) > largest:
-                fixed = write(self._renderer.fixed(), to_name="")
-                raise _too_large(len(data), len(fixed), largest)
+                empty = write(Rendered("", "", "").written(), to_name="")
+                fixed = len(empty) + self._renderer.fixed_octets()
+                raise _too_large(len(data), fixed, largest)
             composed.transaction = Transaction(composed.envelope_sender, recipient, data)
         except AddressError as error:
             raise CannotComposeError(f"address: {error}", str(error)) from error

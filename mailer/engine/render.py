@@ -17,8 +17,9 @@ from mailer.engine.environment import (
     is_of_rendering,
     plain_reason,
 )
+from mailer.engine.fixed_part import fixed_octets
 from mailer.engine.stencil import Stencil, make_stencil
-from mailer.engine.template_check import Problem, check_template, fixed_text, placeholders
+from mailer.engine.template_check import Problem, check_template, placeholders
 from mailer.engine.text_part import NoTextError, text_from_html
 from mailer.engine.text_template import text_template
 from mailer.engine.values import PlainDataError, plain_values
@@ -111,7 +112,6 @@ class Renderer:
     """Renders one checked Content; made by compile_content. Threads may share it."""
 
     def __init__(self, content: Content) -> None:
-        self._content = content
         self._printed = threading.local()
         self._environment = bare_environment()
         if any(_is_looked_at(source) for _, source in _parts(content)):
@@ -120,6 +120,7 @@ class Renderer:
         # Made once from the template where that is exact; converting each message costs 10 ms.
         text = content.text if content.text.strip() else _text_template(content.html)
         self._text = text is not None
+        self._bodies = (content.html, text or "")
         for name, source in (("subject", content.subject), ("html", content.html), ("text", text)):
             if source is not None:
                 self._add(name, source)  # type: ignore[arg-type]
@@ -148,10 +149,9 @@ class Renderer:
             return written
         return self._render_all(values).written()
 
-    def fixed(self) -> Written:
-        """What every message has at least, whoever it is for."""
-        html, text = fixed_text(self._content.html), fixed_text(self._content.text)
-        return Rendered("", html, text).written()
+    def fixed_octets(self) -> int:
+        """Of the bodies of every message, at least, whoever it is for."""
+        return sum(map(fixed_octets, self._bodies))
 
     def _fill(self, stencil: Stencil, values: dict[str, object]) -> Written | None:
         """None where it takes the whole template to do it, or to say what is wrong."""

@@ -53,7 +53,6 @@ _UNQUOTED = re.compile(r"=\s*(?:\"[^\"]*\"|'[^']*'|(?P<bare>[^\s\"'>]+))")
 # the end of the message.
 _TAG = re.compile(r"<[A-Za-z](?:[^<>\"']|\"[^\"<]*\"|'[^'<]*')*+>")
 _MARK = re.compile("\ue000(\\d+)\ue001")
-_STATEMENT = re.compile(r"\{%[-+]?\s*(end)?(?:if|for)\b")
 
 _parser = jinja2.Environment(autoescape=True)
 
@@ -111,17 +110,6 @@ def split_template(source: str) -> Iterator[tuple[Literal["data", "output", "blo
             piece += text
             if found in {"variable_end", "block_end"}:
                 yield kind, piece, begun
-
-
-def fixed_text(source: str) -> str:
-    """What a checked template gives whoever it is for: its text outside of branches and loops."""
-    text, depth = "", 0
-    for kind, piece, _ in split_template(source):
-        if kind == "data" and not depth:
-            text += piece
-        elif kind == "block" and (word := _STATEMENT.match(piece)):
-            depth += -1 if word[1] else 1
-    return text
 
 
 def _too_much(tree: nodes.Template) -> Problem | None:

@@ -370,18 +370,21 @@ BRANCHES = (
 )
 
 
-def of_size(server: ScriptedSMTP, text: str, *files: Attachment) -> Sender:
+EITHER = "{% if long %}" + "x\n" * 1500 + "{% else %}" + "y\n" * 1500 + "{% endif %}"
+
+
+def of_size(server: ScriptedSMTP, text: str, *files: Attachment, html: str = "") -> Sender:
     frame = Frame(
         FrameSpec(("News", "news@example.com"), "example.com"), files=[*map(encode_file, files)]
     )
-    renderer = compile_content(Content("Hello", "", text))
+    renderer = compile_content(Content("Hello", html, text))
     composer = Composer(frame, renderer, envelope_sender=lambda _: "news@example.com")
     return Sender(relay_to(server), composer)
 
 
 @pytest.mark.parametrize(
     ("text", "octets"),
-    [("x\n" * 1500, 0), (BRANCHES, 2000), ("x\n" * 700 + BRANCHES, 400)],
+    [("x\n" * 1500, 0), (BRANCHES, 2000), ("x\n" * 700 + BRANCHES, 400), (EITHER, 0)],
 )
 def test_a_message_that_is_too_large_for_all_holds_the_run_and_blames_nobody(
     serve: Serve, text: str, octets: int
@@ -398,6 +401,26 @@ def test_a_message_that_is_too_large_for_all_holds_the_run_and_blames_nobody(
     assert int(found[1].replace(",", "")) > 2500
     assert "the relay takes 2,500" in sender.trouble.reason
     assert not [command for command in server.commands if command.startswith("MAIL")]
+
+
+def test_a_text_made_of_the_html_counts(serve: Serve) -> None:
+    html = "<p>Dear {{ name }}</p>" + "<p>hello world, this is it</p>\n" * 60
+    assert len(html) < 2500
+    sender = of_size(serve({"ehlo": size("2500")}), "", html=html)
+    assert run(sender, [outgoing(n) for n in range(3)]) == []
+    assert sender.trouble is not None
+    assert sender.trouble.kind == "hold"
+
+
+def test_one_huge_value_holds_nobody_else_up(serve: Serve) -> None:
+    """A branch holds the line ends: what stands round it is no line of more than 998 octets."""
+    line = "é" * 480
+    text = "{{ name }}\n" + (line + "{% if name %}\n{% endif %}" + line + "\n") * 4
+    sender = of_size(serve({"ehlo": size("9000")}), text)
+    messages = [outgoing(n, variables={"name": "x\n" * (4000 if n == 2 else 1)}) for n in range(4)]
+    results = {result.seq: result.outcome for result in run(sender, messages)}
+    assert results == {n: Outcome.FAILED if n == 2 else Outcome.SENT for n in range(4)}
+    assert sender.trouble is None
 
 
 def test_a_branch_that_is_too_large_fails_those_who_get_it(serve: Serve) -> None:

@@ -96,12 +96,18 @@ def test_a_worker_that_dies_in_a_piece_leaves_it_to_the_next(
     check_invariants(refused)
 
 
-def test_many_workers_do_each_once(refused: Run) -> None:
-    action = control.retry_failed(refused.pk, by=None, now=LATER)
+def test_many_workers_do_each_once(engine: Engine) -> None:
+    run = make_run(recipients=60)
+    engine.script = lambda _message: REFUSED
+    send_all(run)
+    action = control.retry_failed(run.pk, by=None, now=LATER)
     done = together(lambda: bulk.work_off(action.pk, find=nothing_by_query, clock=lambda: LATER))
-    assert sum(done) == 5
-    assert states(refused) == {"pending": 7}
-    check_invariants(refused)
+    assert sum(done) == 58
+    action.refresh_from_db()
+    assert (action.done, action.finished_at) == (60, LATER)
+    assert Audit.objects.get(run=run, action="retry").count == 60
+    assert states(run) == {"pending": 60}
+    check_invariants(run)
 
 
 def test_it_goes_on_with_what_its_list_finds(refused: Run) -> None:
