@@ -46,7 +46,9 @@ def test_two_workers_share_two_runs_and_the_tick_is_never_late(
     mailings = [make_mailing(recipients=800, relay=relay) for _ in range(2)]
     control = site.start_control()
     site.start_worker(), site.start_worker()
+    site.start_beat()
     wait_until(lambda: Heartbeat.objects.workers().count() == 3, what="all workers are up")
+    wait_until(lambda: bool(tick_times(site.log_of(control))), what="it ticks")
     most: list[int] = []
     waiting: list[int] = []
     done = threading.Event()
@@ -63,7 +65,6 @@ def test_two_workers_share_two_runs_and_the_tick_is_never_late(
     looking = threading.Thread(target=look)
     looking.start()
     try:
-        site.start_beat()
         runs = [start(site, mailing) for mailing in mailings]
         for run in runs:
             wait_finished(run, site=site)
@@ -78,14 +79,13 @@ def test_two_workers_share_two_runs_and_the_tick_is_never_late(
     assert len(workers) == 2  # both had their share
     assert min(workers.values()) >= 5
 
-    # One tick a second was asked for. Behind the batches it would come when they are done; a
-    # machine that does much else makes it a few seconds late.
+    # One tick a second was asked for, by a beat that may itself be a moment late.
     ticks = tick_times(site.log_of(control))
     began = min(run.started_at for run in runs)
     ended = max(run.finished_at for run in runs)
     busy = [began, *(at for at in ticks if began < at < ended), ended]
     gaps = [later - earlier for earlier, later in itertools.pairwise(busy)]
-    assert max(gaps) < max(timedelta(seconds=4), (ended - began) / 2)
+    assert max(gaps) < timedelta(seconds=4)
 
 
 def test_of_several_schedulers_the_leader_is_killed_twenty_times(site: Site, inbox: Inbox) -> None:
